@@ -35,7 +35,7 @@ MANY_EVALUATIONS = 8
 """Evaluations from which all of them show their noise; of fewer, those before the lowest bend too much."""
 CLIMBS = 2.0
 """Standard deviations of a rank correlation from which the losses behind the lowest count as climbing."""
-ROSE = 0.1
+ROSE = 0.02
 """Part of the whole fall by which evaluations must have climbed again to count as rising,"""
 ROSE_NOISE = 3.0
 """and standard deviations of single evaluations: on a plateau, the lowest of many lies two below the last by chance."""
@@ -157,31 +157,39 @@ def target_of(baseline: LossCurve, *, of_evaluations: bool = False) -> Target | 
 
     Where the losses of evaluations fall and rise again, it is the lowest that is to be reached: the best checkpoint.
     """
-    fewest = FEWEST_EVALUATIONS if of_evaluations else FEWEST_POINTS
-    what = "evaluation" if of_evaluations else "update"
-    if len(baseline) < fewest:
-        return Unclear(why=f"the losses of {len(baseline)} {what}s were seen, and {fewest} are needed")
-    known = [loss for loss in baseline.losses if loss is not None]
-    if not known:
-        return Unclear(why="its loss is not known: what it differentiates is not a single finite number")
-    end = end_loss(baseline)
-    if end is None:
-        return Unclear(why="its loss is not a finite number at the end")
-    judged_by: JudgedBy = "lowest" if of_evaluations and rises_again(baseline) else "end"
-    if judged_by == "end" and of_evaluations and not _evaluations_fall(baseline):
-        return Unclear(
-            why=f"the loss of its evaluations does not fall below {min(known[:2]):.4g}, where it begins, in "
-            f"{baseline.updates[-1]:,} updates, and is {end:.4g} at the end"
-        )
-    if not of_evaluations and has_diverged(baseline):
-        return Unclear(why=f"its loss rises, to {end:.4g} at the end")
-    if not of_evaluations and not _falls(baseline):
-        return Unclear(why=f"its loss does not fall within its own noise over {baseline.updates[-1]:,} updates")
+    rises = of_evaluations and rises_again(baseline)
+    why = _why_unclear(baseline, of_evaluations=of_evaluations, rises=rises)
+    judged_by: JudgedBy = "lowest" if rises else "end"
     loss = judged_loss(baseline, judged_by)
-    assert loss is not None  # the end is finite
-    reached_s = time_to(baseline, loss, judged_by)
-    assert reached_s is not None  # one of its points is the target itself
+    reached_s = time_to(baseline, loss, judged_by) if loss is not None else None
+    if why or loss is None or reached_s is None:
+        return Unclear(why=why)
     return Target(loss=loss, reached_s=reached_s, judged_by=judged_by)
+
+
+def _why_unclear(baseline: LossCurve, *, of_evaluations: bool, rises: bool) -> str:
+    """Return why the curve sets no target; empty if it does."""
+    fewest = FEWEST_EVALUATIONS if of_evaluations else FEWEST_POINTS
+    known, end = [loss for loss in baseline.losses if loss is not None], end_loss(baseline)
+    if len(baseline) < fewest:
+        what = "evaluation" if of_evaluations else "update"
+        why = f"the losses of {len(baseline)} {what}s were seen, and {fewest} are needed"
+    elif not known:
+        why = "its loss is not known: what it differentiates is not a single finite number"
+    elif end is None:
+        why = "its loss is not a finite number at the end"
+    elif of_evaluations:
+        falls = rises or _evaluations_fall(baseline)
+        within = f"in {baseline.updates[-1]:,} updates, and is {end:.4g} at the end"
+        why = (
+            "" if falls else f"the loss of its evaluations does not stay below where it began, {known[0]:.4g}, {within}"
+        )
+    elif has_diverged(baseline):
+        why = f"its loss rises, to {end:.4g} at the end"
+    else:
+        fall = f"its loss does not fall within its own noise over {baseline.updates[-1]:,} updates"
+        why = "" if _falls(baseline) else fall
+    return why
 
 
 def rises_again(curve: LossCurve) -> bool:
@@ -195,7 +203,9 @@ def rises_again(curve: LossCurve) -> bool:
         return False
     lowest, last = points[place], statistics.fmean(behind[-RISING:])
     fall, rise = points[0] - lowest, last - lowest
-    needed = ROSE_NOISE * _scatter_of_means(points if len(points) >= MANY_EVALUATIONS else points[place:])
+    # Not of the smoothed ones: neighbours among these hold the same losses.
+    singles = [loss for loss in binned(curve).losses if loss is not None]
+    needed = ROSE_NOISE * _scatter_of_means(singles if len(singles) >= MANY_EVALUATIONS else points[place:])
     return fall > needed and rise > ROSE * fall and (rise > needed or _climbs(behind[:: _width(len(curve))]))
 
 
@@ -207,10 +217,14 @@ def _climbs(values: Sequence[float]) -> bool:
 
 
 def _evaluations_fall(curve: LossCurve) -> bool:
-    """Return whether the last losses are lower than the first; neighbours differ because the loss falls, not by chance:
-    each is a mean itself."""
-    begin, end = _ends(curve)
-    return bool(begin and end) and max(end) < min(begin)
+    """Return whether the last losses are lower than the first two, and many of them by more than they scatter.
+
+    Each is a mean itself: a few neighbours differ because the loss falls, not by chance.
+    """
+    known, (_begin, end) = [loss for loss in binned(curve).losses if loss is not None], _ends(curve)
+    begin = known[:2]
+    needed = ROSE_NOISE * _scatter_of_means(known) if len(known) >= MANY_EVALUATIONS else 0.0
+    return bool(end) and max(end) < min(begin) and statistics.fmean(begin) - statistics.fmean(end) > needed
 
 
 def has_diverged(curve: LossCurve) -> bool:

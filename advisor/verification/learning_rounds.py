@@ -48,7 +48,8 @@ def verify_learning(
     """Train both sides with three seeds at least, and with two more if that decides nothing and the time allows it.
 
     `horizon_s` is a fixed time at which the losses are compared; None compares the whole trainings. `same_pace`: an
-    update takes as long on both sides. `judged_by` is that of the search. An interruption ends it: the verdict is that of the pairs until then.
+    update takes as long on both sides. `judged_by` is that of the search. An interruption ends it: the verdict is that
+    of the pairs until then.
     """
     begin_s = clock()
     pairs: list[tuple[TrainingRun, TrainingRun]] = []

@@ -54,8 +54,11 @@ def pair_of(
     pace_s: float | None = None,
     judged_by: JudgedBy = "end",
 ) -> LearningPair:
-    """Return what a pair shows. `horizon_s` is a fixed time; None compares the whole of both. `pace_s` is the time of an
-    update on both sides; None takes the times as they were."""
+    """Return what a pair shows.
+
+    `horizon_s` is a fixed time; None compares the whole of both. `pace_s` is the time of an update on both sides; None
+    takes the times as they were.
+    """
     before, after = (_paced(curve_of(run, loss), pace_s) for run in (baseline, candidate))
     # The search has seen the loss fall; whether it is clear with every seed does not matter.
     target = time_to_loss.judged_loss(before, judged_by) if before is not None and baseline.end == "measured" else None

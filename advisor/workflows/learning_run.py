@@ -106,7 +106,6 @@ class LearningRun:
     def _judged(self, run: TrainingRun) -> Baseline | None:
         """Return the baseline with its target; None, with the reason as a failure, if it can have none."""
         from ..search.training import unsuitable
-        from ..search.training.search import Baseline
 
         why = unsuitable(self.workload) if self.workload is not None else "the parts of its training were not seen"
         if why is not None:
@@ -115,14 +114,15 @@ class LearningRun:
         if run.training is None:
             self._refuse("the losses of its updates are not known")
             return None
-        asked = self.request.horizon.updates
-        whole = run.training.updates[-1]
-        if asked is not None and whole < asked:
-            self.notes.append(f"the script ends after {whole:,} updates: these are the horizon")
-        run = self._cut(run, asked)
+        run = self._cut(run, run.training)
         if self.request.metric and (run.validation is None or len(run.validation) < FEWEST_EVALUATIONS):
             self._refuse(self._too_few_numbers(run.validation))
             return None
+        return self._with_target(run)
+
+    def _with_target(self, run: TrainingRun) -> Baseline | None:
+        from ..search.training.search import Baseline
+
         if self.request.metric:
             self.notes.append(f"judged by what the script prints as {self.request.metric!r}; lower is better")
         loss, curve = self._loss_of(run)
@@ -151,19 +151,20 @@ class LearningRun:
         )
         self.options.progress.note(self.notes[-1])
 
-    def _cut(self, run: TrainingRun, asked: int | None) -> TrainingRun:
+    def _cut(self, run: TrainingRun, whole: LossCurve) -> TrainingRun:
         """Return the training up to the horizon, which ends behind an evaluation if there are some."""
-        assert run.training is not None
-        horizon_s = self.request.horizon.seconds or math.inf
-        training = time_to_loss.until(run.training, horizon_s)
-        last = training.updates[-1] if len(training) else run.training.updates[0]
+        asked, made = self.request.horizon.updates, whole.updates[-1]
+        if asked is not None and made < asked:
+            self.notes.append(f"the script ends after {made:,} updates: these are the horizon")
+        training = time_to_loss.until(whole, self.request.horizon.seconds or math.inf)
+        last = training.updates[-1] if len(training) else whole.updates[0]
         evaluated = run.validation.updates if run.validation is not None else ()
         behind = [update for update in evaluated if update <= last]
         if len(behind) >= FEWEST_EVALUATIONS and (asked is None or last >= asked):
             last = behind[-1] + 1
         return replace(
             run,
-            training=time_to_loss.up_to_update(run.training, last),
+            training=time_to_loss.up_to_update(whole, last),
             validation=None if run.validation is None else time_to_loss.up_to_update(run.validation, last),
         )
 
@@ -304,8 +305,8 @@ class LearningRun:
         assert run.training is not None
         if of_evaluations and isinstance(time_to_loss.target_of(run.training), Target):
             return (
-                f"{why}, although its training loss falls: it overfits from the start, and evaluations within the first "
-                f"epoch may show a lower loss before, or it has hardly begun, and a longer {longer} shows it fall; "
+                f"{why}, although its training loss falls: either it overfits from the start, and evaluations within "
+                f"the first epoch show a lower loss, or it has hardly begun, and a longer {longer} shows it fall; "
                 f"{at_a_time} needs no target"
             )
         return (

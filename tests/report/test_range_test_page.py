@@ -63,7 +63,7 @@ def test_the_page_says_what_the_terminal_says_and_draws_the_curve() -> None:
         (0.0003, "is 0.0003, among the rates from 4.3e-05 to 0.0008, which the range test does not tell apart."),
         (
             1e-5,
-            "is 1e-05, below all that the range test finds to train: it does not tell rates from 4.3e-05 to 0.0008 apart",
+            "below all that the range test finds to train: it does not tell rates from 4.3e-05 to 0.0008 apart",
         ),
         (0.01, "is 0.01, above all that the range test finds to train"),
     ],

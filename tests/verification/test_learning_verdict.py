@@ -137,7 +137,7 @@ def finite_only(curve: LossCurve) -> LossCurve:
 
 def overfitting(speed: float, least: float = 0.5) -> Callable[[float], float]:
     """Falls until two thirds of the way at a speed of 1, and rises from there on."""
-    return lambda share: least + 2.0 * math.exp(-6.0 * speed * share) + 2.0 * max(0.0, speed * share - 2 / 3)
+    return lambda share: least + 3.0 * abs(speed * share - 2 / 3)
 
 
 def test_a_side_that_overfits_sooner_is_judged_by_its_lowest_loss() -> None:

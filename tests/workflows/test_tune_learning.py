@@ -165,7 +165,7 @@ def test_an_interrupted_search_goes_on_where_it_was(folder: Path) -> None:
 
 @pytest.mark.slow(60)
 def test_a_script_that_overfits_is_judged_by_its_lowest_validation_loss(folder: Path) -> None:
-    found = search(folder, OVERFITS, "0.002", horizon="400", verify=True, knobs=["learning_rate"])
+    found = search(folder, OVERFITS, "0.0002", horizon="400", verify=True, knobs=["learning_rate"])
     assert found.failure is None
     assert (found.loss, found.judged_by) == ("validation loss", "lowest")
     assert found.baseline is not None

@@ -34,7 +34,7 @@ class Baseline:
     run: TrainingRun
     loss: LossKind
     target: float | None
-    """Loss that it reaches at the end, or its lowest; None if it does not fall, and only losses at a time are compared."""
+    """Loss that it reaches at the end, or its lowest; None if it does not fall: only losses at a time are compared."""
     reached_s: float | None
     judged_by: JudgedBy = "end"
     """The same for all trainings of the search."""
