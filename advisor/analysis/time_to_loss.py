@@ -13,7 +13,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..types import LossCurve
+from ..types import JudgedBy, LossCurve
 
 POINTS = 400
 """Points that a long curve is thinned to: means of neighbours, finer than any chart and than the smoothing."""
@@ -29,6 +29,16 @@ FALLS = 3.0
 """Standard errors by which the smoothed loss must have fallen; two would be seen by chance in one of 20 curves."""
 DIVERGED = 4.0
 """Standard deviations of single losses by which the end must lie above the beginning to count as diverged."""
+RISING = 2
+"""Evaluations behind the lowest from which the loss can be said to rise again."""
+MANY_EVALUATIONS = 8
+"""Evaluations from which all of them show their noise; of fewer, those before the lowest bend too much."""
+CLIMBS = 2.0
+"""Standard deviations of a rank correlation from which the losses behind the lowest count as climbing."""
+ROSE = 0.02
+"""Part of the whole fall by which evaluations must have climbed again to count as rising,"""
+ROSE_NOISE = 3.0
+"""and standard deviations of single evaluations: on a plateau, the lowest of many lies two below the last by chance."""
 LASTING = 5
 """Non-finite losses in a row at the end from which a training does not recover; a loss scaler skips fewer."""
 
@@ -40,6 +50,8 @@ class Target:
     loss: float
     reached_s: float
     """Seconds until the baseline first reaches it: before its end if it then stays on a plateau."""
+    judged_by: JudgedBy = "end"
+    """`lowest` if the loss rises again afterwards."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +100,15 @@ def loss_at(curve: LossCurve, seconds: float) -> float | None:
     return found.losses[place - 1] if place else None
 
 
+def judged_loss(curve: LossCurve, judged_by: JudgedBy = "end", seconds: float = math.inf) -> float | None:
+    """Return the loss that counts: the last of the smoothed ones until so many seconds, or the lowest as it was."""
+    if judged_by == "end":
+        return loss_at(curve, seconds)
+    found = binned(curve)
+    known = (loss for at, loss in zip(found.seconds, found.losses, strict=True) if loss is not None and at <= seconds)
+    return min(known, default=None)
+
+
 def until(curve: LossCurve, seconds: float) -> LossCurve:
     """Return the part of the curve up to this time."""
     return _first(curve, bisect.bisect_right(curve.seconds, seconds))
@@ -111,9 +132,12 @@ def at_pace(curve: LossCurve, pace_s: float) -> LossCurve:
     return LossCurve(updates=curve.updates, seconds=seconds, losses=curve.losses, samples=curve.samples)
 
 
-def time_to(curve: LossCurve, loss: float) -> float | None:
-    """Return the seconds until the smoothed loss is first this low, between two points in proportion; None if never."""
-    found = smoothed(curve)
+def time_to(curve: LossCurve, loss: float, judged_by: JudgedBy = "end") -> float | None:
+    """Return the seconds until the loss is first this low, between two points in proportion; None if never.
+
+    It is smoothed, unless the lowest counts: that is the value of one checkpoint, and smoothing would fill its trough.
+    """
+    found = smoothed(curve) if judged_by == "end" else binned(curve)
     before: tuple[float, float] | None = None
     for seconds, value in zip(found.seconds, found.losses, strict=True):
         if value is None:
@@ -129,24 +153,78 @@ def time_to(curve: LossCurve, loss: float) -> float | None:
 
 
 def target_of(baseline: LossCurve, *, of_evaluations: bool = False) -> Target | Unclear:
-    """Return what the baseline reaches at the end of its curve; the reason if no target can be set."""
+    """Return what the baseline reaches at the end of its curve; the reason if no target can be set.
+
+    Where the losses of evaluations fall and rise again, it is the lowest that is to be reached: the best checkpoint.
+    """
+    rises = of_evaluations and rises_again(baseline)
+    why = _why_unclear(baseline, of_evaluations=of_evaluations, rises=rises)
+    judged_by: JudgedBy = "lowest" if rises else "end"
+    loss = judged_loss(baseline, judged_by)
+    reached_s = time_to(baseline, loss, judged_by) if loss is not None else None
+    if why or loss is None or reached_s is None:
+        return Unclear(why=why)
+    return Target(loss=loss, reached_s=reached_s, judged_by=judged_by)
+
+
+def _why_unclear(baseline: LossCurve, *, of_evaluations: bool, rises: bool) -> str:
+    """Return why the curve sets no target; empty if it does."""
     fewest = FEWEST_EVALUATIONS if of_evaluations else FEWEST_POINTS
-    what = "evaluation" if of_evaluations else "update"
+    known, end = [loss for loss in baseline.losses if loss is not None], end_loss(baseline)
     if len(baseline) < fewest:
-        return Unclear(why=f"the losses of {len(baseline)} {what}s were seen, and {fewest} are needed")
-    known = [loss for loss in baseline.losses if loss is not None]
-    if not known:
-        return Unclear(why="its loss is not known: what it differentiates is not a single finite number")
-    end = end_loss(baseline)
-    if end is None:
-        return Unclear(why="its loss is not a finite number at the end")
-    if has_diverged(baseline):
-        return Unclear(why=f"its loss rises, to {end:.4g} at the end")
-    if not _falls(baseline, of_means=of_evaluations):
-        return Unclear(why=f"its loss does not fall within its own noise over {baseline.updates[-1]} updates")
-    reached_s = time_to(baseline, end)
-    assert reached_s is not None  # its last point is the target itself
-    return Target(loss=end, reached_s=reached_s)
+        what = "evaluation" if of_evaluations else "update"
+        why = f"the losses of {len(baseline)} {what}s were seen, and {fewest} are needed"
+    elif not known:
+        why = "its loss is not known: what it differentiates is not a single finite number"
+    elif end is None:
+        why = "its loss is not a finite number at the end"
+    elif of_evaluations:
+        falls = rises or _evaluations_fall(baseline)
+        within = f"in {baseline.updates[-1]:,} updates, and is {end:.4g} at the end"
+        why = (
+            "" if falls else f"the loss of its evaluations does not stay below where it began, {known[0]:.4g}, {within}"
+        )
+    elif has_diverged(baseline):
+        why = f"its loss rises, to {end:.4g} at the end"
+    else:
+        fall = f"its loss does not fall within its own noise over {baseline.updates[-1]:,} updates"
+        why = "" if _falls(baseline) else fall
+    return why
+
+
+def rises_again(curve: LossCurve) -> bool:
+    """Return whether the losses of evaluations fell, and rose again by more than they scatter."""
+    points = [loss for loss in smoothed(curve).losses if loss is not None]
+    if len(points) < FEWEST_EVALUATIONS:
+        return False
+    place = min(range(len(points)), key=points.__getitem__)
+    behind = points[place + 1 :]
+    if not place or len(behind) < RISING:
+        return False
+    lowest, last = points[place], statistics.fmean(behind[-RISING:])
+    fall, rise = points[0] - lowest, last - lowest
+    # Not of the smoothed ones: neighbours among these hold the same losses.
+    singles = [loss for loss in binned(curve).losses if loss is not None]
+    needed = ROSE_NOISE * _scatter_of_means(singles if len(singles) >= MANY_EVALUATIONS else points[place:])
+    return fall > needed and rise > ROSE * fall and (rise > needed or _climbs(behind[:: _width(len(curve))]))
+
+
+def _climbs(values: Sequence[float]) -> bool:
+    """Return whether later values are the higher ones more often than by chance (Mann 1945, Kendall)."""
+    count = len(values)
+    ranks = sum((two > one) - (two < one) for one, two in itertools.combinations(values, 2))
+    return ranks - 1 > CLIMBS * math.sqrt(count * (count - 1) * (2 * count + 5) / 18)
+
+
+def _evaluations_fall(curve: LossCurve) -> bool:
+    """Return whether the last losses are lower than the first two, and many of them by more than they scatter.
+
+    Each is a mean itself: a few neighbours differ because the loss falls, not by chance.
+    """
+    known, (_begin, end) = [loss for loss in binned(curve).losses if loss is not None], _ends(curve)
+    begin = known[:2]
+    needed = ROSE_NOISE * _scatter_of_means(known) if len(known) >= MANY_EVALUATIONS else 0.0
+    return bool(end) and max(end) < min(begin) and statistics.fmean(begin) - statistics.fmean(end) > needed
 
 
 def has_diverged(curve: LossCurve) -> bool:
@@ -162,14 +240,12 @@ def has_diverged(curve: LossCurve) -> bool:
     )
 
 
-def _falls(curve: LossCurve, *, of_means: bool) -> bool:
+def _falls(curve: LossCurve) -> bool:
     """Return whether the loss fell by more than noise from the curve's first part to its last."""
     begin, end = _ends(curve)
     if not begin or not end:
         return False
     fallen = statistics.fmean(begin) - statistics.fmean(end)
-    if of_means:
-        return max(end) < min(begin)  # neighbours differ because the loss falls, not by chance: each is a mean itself
     # Within the first part the loss falls itself, which is not noise: neighbours tell the scatter.
     error = math.sqrt(_scatter(begin) ** 2 / len(begin) + _scatter(end) ** 2 / len(end))
     return fallen > max(0.0, FALLS * error)
@@ -189,6 +265,12 @@ def _scatter(values: Sequence[float]) -> float:
         return 0.0
     squares = [(one - two) ** 2 for one, two in itertools.pairwise(values)]
     return math.sqrt(statistics.fmean(squares) / 2)
+
+
+def _scatter_of_means(values: Sequence[float]) -> float:
+    """Return the standard deviation about a line through neighbours: few evaluations differ mostly by their course."""
+    bends = [abs(one - 2 * two + three) for one, two, three in zip(values, values[1:], values[2:], strict=False)]
+    return 1.4826 * statistics.median(bends) / math.sqrt(6) if bends else 0.0
 
 
 def _width(count: int) -> int:

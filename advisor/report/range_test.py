@@ -13,7 +13,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from ..plural import plural
-from ..types import RANGE_TEST_VERSION, RangeTest
+from ..types import RANGE_TEST_VERSION, RangeTest, RateSuggestion
 from . import format
 from .terminal import TONES, print_safely
 
@@ -84,12 +84,27 @@ def headline(found: RangeTest) -> str:
         return f"No learning rate is suggested: {format.one_line(found.abstained)}."
     if suggestion is None:
         return f"{own}. No other is suggested: {format.one_line(found.abstained)}."
+    if suggestion.is_wide:
+        return _of_wide(found, suggestion)
     interval = f"{_rate(suggestion.rate)} ({_rate(suggestion.low)} to {_rate(suggestion.high)})"
     if _fits(found):
         return f"{own}, and fits: the range test suggests {interval}."
     ratio = suggestion.rate / (found.script_rate or suggestion.rate or 1.0)
     far = f"{ratio:.2g} times as large" if ratio > 1 or not ratio else f"{1 / ratio:.2g} times smaller"
     return f"{own}; the range test suggests {interval}, {far}."
+
+
+def _of_wide(found: RangeTest, suggestion: RateSuggestion) -> str:
+    """Return the result of a test that shows a range and no point in it."""
+    own = f"The script's learning rate is {_rate(found.script_rate)}"
+    rates = f"rates from {_rate(suggestion.low)} to {_rate(suggestion.high)}"
+    if _fits(found):
+        return f"{own}, among the {rates}, which the range test does not tell apart."
+    side = "below" if (found.script_rate or 0.0) < suggestion.low else "above"
+    return (
+        f"{own}, {side} all that the range test finds to train: it does not tell {rates} apart, and "
+        f"{_rate(suggestion.rate)} is one to begin with."
+    )
 
 
 def _fits(found: RangeTest) -> bool:
@@ -160,7 +175,8 @@ def _curve(found: RangeTest) -> Iterator[str]:
     yield f"{'':>10}{''.join(marks).rstrip()}"
     begin, end = (f"{10 ** points[place][0]:.1e}" for place in (0, -1))
     yield f"{'':>10}{begin}{end:>{max(1, len(points) - len(begin))}}  rate"
-    yield f"{'':>10}^ the script's" + ("   * suggested" if found.suggestion else "")
+    marked = "" if found.suggestion is None else "   * in the middle" if found.suggestion.is_wide else "   * suggested"
+    yield f"{'':>10}^ the script's{marked}"
 
 
 def mean_curve(found: RangeTest) -> list[tuple[float, float]]:

@@ -11,6 +11,7 @@ from .growth import Growth
 from .hardware import Accelerator, Cpu, Disk, Hardware, Memory, Rate, SetupProblem, TorchBuild
 from .learning import (
     LEARNING_VERSION,
+    JudgedBy,
     LearningObjective,
     LearningPair,
     LearningResult,
@@ -142,6 +143,7 @@ __all__ = [
     "Hardware",
     "HotLine",
     "IsolationUse",
+    "JudgedBy",
     "KnobSpace",
     "Layout",
     "LearningFacts",

@@ -17,6 +17,8 @@ LEARNING_VERSION = 1
 
 LossKind = Literal["validation loss", "training loss", "training loss of the first epoch", "printed metric"]
 LearningObjective = Literal["time_to_loss", "loss_at_time"]
+JudgedBy = Literal["end", "lowest"]
+"""Loss of a training that counts: that at its end, or the lowest on the way, as of the best checkpoint."""
 LearningStatus = Literal[
     "faster", "better", "slower", "worse", "loses at the end", "no significant gain", "undecided", "unverified"
 ]
@@ -75,7 +77,7 @@ class LearningTrial:
     end: TrainingEnd
     message: str = ""
     end_loss: float | None = None
-    """Smoothed loss at the rung's end; None if the training failed."""
+    """Smoothed loss at the rung's end, or the lowest until then; None if the training failed."""
     baseline_loss: float | None = None
     """The baseline's, after as much time."""
     to_target_s: float | None = None
@@ -91,12 +93,12 @@ class LearningPair:
 
     seed: int
     target: float | None
-    """The loss that the baseline reaches at the end of the horizon."""
+    """The loss that the baseline reaches at the end of the horizon, or its lowest."""
     baseline_s: float | None
     """Seconds until the baseline reaches it; None if it never did."""
     candidate_s: float | None
     baseline_loss: float | None
-    """Smoothed loss at the end of the horizon."""
+    """Smoothed loss at the end of the horizon, or the lowest until then."""
     candidate_loss: float | None
     baseline: LossCurve | None = None
     """Thinned to what a chart shows."""
@@ -146,7 +148,7 @@ class LearningResult:
     """Time of the baseline for it."""
     loss: LossKind
     target: float | None
-    """Loss that the baseline reaches at the end of the horizon, in the search."""
+    """Loss that the baseline reaches at the end of the horizon, or its lowest, in the search."""
     trials: tuple[LearningTrial, ...]
     verdict: LearningVerdict
     recommendation: Recommendation
@@ -159,6 +161,8 @@ class LearningResult:
     """Updates that its schedule is scaled to."""
     always: Mapping[str, SettingValue] = field(default_factory=dict)
     """Settings of all trainings, the baseline's too."""
+    judged_by: JudgedBy = "end"
+    """`lowest` if the evaluations of the baseline rise again within the horizon."""
     range_test: RangeTest | None = None
     """None if there was none."""
     skipped: tuple[Skipped, ...] = ()

@@ -11,6 +11,10 @@ from .measurement import Failure
 RANGE_TEST_VERSION = 1
 """Version of the document that `lr --json` prints."""
 
+WIDE = 10.0
+"""Highest over lowest rate of an interval from which the test does not tell its rates apart: a grid would have three
+rates within it, of which one is clearly better in most trainings."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RateSweep:
@@ -45,6 +49,11 @@ class RateSuggestion:
     low: float
     high: float
     """Interval of the sweeps."""
+
+    @property
+    def is_wide(self) -> bool:
+        """Return whether the rates of the interval differ too much for one of them to be named."""
+        return self.high >= WIDE * self.low
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -58,6 +58,7 @@ class ModelFacts:
     parameter_dtypes: Mapping[str, int]
     """Elements by dtype, for example {"float32": 11_200_000}."""
     device: str
+    """Type of the device that holds its first parameter."""
     layers: Mapping[str, int]
     """Modules by class name, for example {"Conv2d": 20, "BatchNorm2d": 20, "Linear": 1}."""
     channels_last: bool | None
@@ -67,6 +68,8 @@ class ModelFacts:
     """Wrapped in `nn.DataParallel`."""
     distributed: bool
     """Wrapped in `DistributedDataParallel` or FSDP."""
+    devices: tuple[str, ...] = ()
+    """Devices that hold parameters, by name and number: cpu, cuda:0 …"""
 
     @property
     def parameter_bytes(self) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ..errors import INTERRUPTIONS
 from ..progress import Progress
-from ..types import Config, LearningObjective, LearningVerdict, LossKind, TrainingRun
+from ..types import Config, JudgedBy, LearningObjective, LearningVerdict, LossKind, TrainingRun
 from .learning_verdict import ERROR_RATE, FEWEST_SEEDS, MOST_SEEDS, judge
 
 FIRST_SEED = 1
@@ -42,12 +42,14 @@ def verify_learning(
     budget_s: float,
     progress: Progress,
     same_pace: bool = False,
+    judged_by: JudgedBy = "end",
     clock: Callable[[], float] = time.monotonic,
 ) -> Verified:
     """Train both sides with three seeds at least, and with two more if that decides nothing and the time allows it.
 
-    `horizon_s` is a fixed time at which the losses are compared; None compares the ends. `same_pace`: an update
-    takes as long on both sides. An interruption ends it: the verdict is that of the pairs until then.
+    `horizon_s` is a fixed time at which the losses are compared; None compares the whole trainings. `same_pace`: an
+    update takes as long on both sides. `judged_by` is that of the search. An interruption ends it: the verdict is that
+    of the pairs until then.
     """
     begin_s = clock()
     pairs: list[tuple[TrainingRun, TrainingRun]] = []
@@ -68,6 +70,7 @@ def verify_learning(
                 horizon_s=horizon_s,
                 confidence=1 - _error(number + 1),
                 same_pace=same_pace,
+                judged_by=judged_by,
             )
     except INTERRUPTIONS as interruption:
         interrupted = interruption

@@ -8,7 +8,16 @@ from collections.abc import Sequence
 
 from .. import stats
 from ..analysis import time_to_loss
-from ..types import LearningObjective, LearningPair, LearningStatus, LearningVerdict, LossCurve, LossKind, TrainingRun
+from ..types import (
+    JudgedBy,
+    LearningObjective,
+    LearningPair,
+    LearningStatus,
+    LearningVerdict,
+    LossCurve,
+    LossKind,
+    TrainingRun,
+)
 
 FEWEST_SEEDS = 3
 """Pairs that a verdict needs: fewer say nothing of how much seeds differ."""
@@ -43,20 +52,28 @@ def pair_of(
     loss: LossKind,
     horizon_s: float | None,
     pace_s: float | None = None,
+    judged_by: JudgedBy = "end",
 ) -> LearningPair:
-    """Return what a pair shows. `horizon_s` is a fixed time; None compares the ends of both. `pace_s` is the time of an
-    update on both sides; None takes the times as they were."""
+    """Return what a pair shows.
+
+    `horizon_s` is a fixed time; None compares the whole of both. `pace_s` is the time of an update on both sides; None
+    takes the times as they were.
+    """
     before, after = (_paced(curve_of(run, loss), pace_s) for run in (baseline, candidate))
     # The search has seen the loss fall; whether it is clear with every seed does not matter.
-    target = time_to_loss.end_loss(before) if before is not None and baseline.end == "measured" else None
+    target = time_to_loss.judged_loss(before, judged_by) if before is not None and baseline.end == "measured" else None
     failed = candidate.end != "measured"
     return LearningPair(
         seed=baseline.seed,
         target=target,
-        baseline_s=time_to_loss.time_to(before, target) if before is not None and target is not None else None,
-        candidate_s=time_to_loss.time_to(after, target) if after is not None and target is not None else None,
-        baseline_loss=_at_end(before, horizon_s),
-        candidate_loss=None if failed else _at_end(after, horizon_s),
+        baseline_s=time_to_loss.time_to(before, target, judged_by)
+        if before is not None and target is not None
+        else None,
+        candidate_s=time_to_loss.time_to(after, target, judged_by)
+        if after is not None and target is not None
+        else None,
+        baseline_loss=_judged(before, judged_by, horizon_s),
+        candidate_loss=None if failed else _judged(after, judged_by, horizon_s),
         baseline=_drawn(before),
         candidate=_drawn(after),
         message=f"{candidate.end}: {candidate.message}" if failed else "",
@@ -71,14 +88,15 @@ def judge(
     horizon_s: float | None = None,
     confidence: float = 1 - ERROR_RATE,
     same_pace: bool = False,
+    judged_by: JudgedBy = "end",
 ) -> LearningVerdict:
-    """Return the verdict on (baseline, candidate) pairs, each of one seed.
+    """Return the verdict on (baseline, candidate) pairs, each of one seed. `judged_by` is that of the search.
 
     `same_pace`: an update takes as long on both sides. Times then follow from the updates, and programs that run beside
     some of the processes do not count.
     """
     pace_s = _least_pace(pairs) if same_pace else None
-    found = tuple(pair_of(one, two, loss, horizon_s, pace_s) for one, two in pairs)
+    found = tuple(pair_of(one, two, loss, horizon_s, pace_s, judged_by) for one, two in pairs)
     if not found:
         return LearningVerdict(status="unverified", why="no pair of trainings ended")
     broken = [two for _one, two in pairs if two.end != "measured"]
@@ -92,7 +110,7 @@ def judge(
         )
     speed, changed = _speed(found, confidence), _change(found, confidence)
     base = [pair.baseline_loss for pair in found if pair.baseline_loss is not None]
-    status, why = _status(found, speed, changed, _tolerance(base), objective)
+    status, why = _status(found, speed, changed, _tolerance(base), objective, judged_by)
     return LearningVerdict(
         status=status,
         pairs=found,
@@ -114,12 +132,14 @@ def _status(
     changed: stats.Interval | None,
     tolerance: float,
     objective: LearningObjective,
+    judged_by: JudgedBy,
 ) -> tuple[LearningStatus, str]:
     if len(pairs) < FEWEST_SEEDS:
         return "undecided", f"{len(pairs)} of at least {FEWEST_SEEDS} pairs of trainings ended"
     if changed is None:
         return _without_losses(pairs, objective)
-    end = f"the loss at the end changes by {changed.value:+.3g} ({changed.low:+.3g} to {changed.high:+.3g})"
+    what = "the lowest loss" if judged_by == "lowest" else "the loss at the end"
+    end = f"{what} changes by {changed.value:+.3g} ({changed.low:+.3g} to {changed.high:+.3g})"
     is_higher = changed.value > tolerance
     if is_higher:
         end = f"{end}, and equal trainings differ by {tolerance:.3g}"
@@ -210,10 +230,10 @@ def _was_ahead(pair: LearningPair) -> bool:
     return before is not None and after is not None and after < before
 
 
-def _at_end(curve: LossCurve | None, seconds: float | None) -> float | None:
+def _judged(curve: LossCurve | None, judged_by: JudgedBy, seconds: float | None) -> float | None:
     if curve is None:
         return None
-    return time_to_loss.end_loss(curve) if seconds is None else time_to_loss.loss_at(curve, LATE * seconds)
+    return time_to_loss.judged_loss(curve, judged_by, math.inf if seconds is None else LATE * seconds)
 
 
 def _drawn(curve: LossCurve | None) -> LossCurve | None:

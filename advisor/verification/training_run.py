@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -62,11 +62,18 @@ class Trainings:
                 return found
 
     def moments(
-        self, config: Config, *, updates: int, seed: int, most_s: float | None = None
+        self,
+        config: Config,
+        *,
+        updates: int,
+        seed: int,
+        most_s: float | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> Generator[None, None, TrainingRun]:
         """Train as `train` does, but yield several times a second, so that trainings can run side by side.
 
-        Closing the iterator ends the script.
+        Closing the iterator ends the script. `environment` holds variables that it has besides the user's, such as one
+        that names its device.
         """
         version = version_of(Finalist(config=config, effect="training"), self.command, self.isolation)
         session = Session(
@@ -81,7 +88,7 @@ class Trainings:
             loop_budget_s=math.inf,
             max_script_runs=1,
             watch_devices=self.watch_devices,
-            environment=version.environment,
+            environment={**version.environment, **(environment or {})},
             seed=seed,
         )
         window = wire.Window(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
+import shlex
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ..analysis import time_to_loss
-from ..analysis.time_to_loss import FEWEST_EVALUATIONS, Unclear
+from ..analysis.time_to_loss import FEWEST_EVALUATIONS, Target, Unclear
 from ..errors import INTERRUPTIONS
 from ..progress import NotesOnly
 from ..spelling import parameter
@@ -28,7 +30,7 @@ from ..types import (
     Workload,
 )
 from ..verification.learning_rounds import Side, verify_learning
-from ..verification.learning_verdict import OF_EVALUATIONS
+from ..verification.learning_verdict import BROKEN, OF_EVALUATIONS
 
 if TYPE_CHECKING:
     from ..runtime import RunOptions
@@ -40,8 +42,6 @@ if TYPE_CHECKING:
 
 UNLIMITED_UPDATES = 1_000_000
 """Updates of a training that ends by its time."""
-MOST_TOGETHER = 4
-"""Largest number of trainings that run side by side."""
 MOST_RANGE_TEST_S = 300.0
 """Most time of the range test: as much as the command lr takes."""
 UNKNOWN_START_S = 5.0
@@ -106,7 +106,6 @@ class LearningRun:
     def _judged(self, run: TrainingRun) -> Baseline | None:
         """Return the baseline with its target; None, with the reason as a failure, if it can have none."""
         from ..search.training import unsuitable
-        from ..search.training.search import Baseline
 
         why = unsuitable(self.workload) if self.workload is not None else "the parts of its training were not seen"
         if why is not None:
@@ -115,38 +114,57 @@ class LearningRun:
         if run.training is None:
             self._refuse("the losses of its updates are not known")
             return None
-        asked = self.request.horizon.updates
-        whole = run.training.updates[-1]
-        if asked is not None and whole < asked:
-            self.notes.append(f"the script ends after {whole:,} updates: these are the horizon")
-        run = self._cut(run, asked)
+        run = self._cut(run, run.training)
         if self.request.metric and (run.validation is None or len(run.validation) < FEWEST_EVALUATIONS):
             self._refuse(self._too_few_numbers(run.validation))
             return None
+        return self._with_target(run)
+
+    def _with_target(self, run: TrainingRun) -> Baseline | None:
+        from ..search.training.search import Baseline
+
         if self.request.metric:
             self.notes.append(f"judged by what the script prints as {self.request.metric!r}; lower is better")
         loss, curve = self._loss_of(run)
         target = time_to_loss.target_of(curve, of_evaluations=loss in OF_EVALUATIONS)
+        if isinstance(target, Target) and target.judged_by == "lowest":
+            if run.end in BROKEN:
+                self._refuse(self._with_advice("", run, of_evaluations=True))
+                return None
+            self._note_lowest(loss, curve, target)
         if isinstance(target, Unclear):
             if self.request.objective == "loss_at_time" and any(value is not None for value in curve.losses):
                 return Baseline(run=run, loss=loss, target=None, reached_s=None)
-            self._refuse(self._with_advice(target.why, run))
+            self._refuse(self._with_advice(target.why, run, of_evaluations=loss in OF_EVALUATIONS))
             return None
-        return Baseline(run=run, loss=loss, target=target.loss, reached_s=target.reached_s)
+        return Baseline(run=run, loss=loss, target=target.loss, reached_s=target.reached_s, judged_by=target.judged_by)
 
-    def _cut(self, run: TrainingRun, asked: int | None) -> TrainingRun:
+    def _note_lowest(self, loss: LossKind, curve: LossCurve, target: Target) -> None:
+        from ..knobs import early_stopping
+
+        knob, name = early_stopping.KNOB, self.request.metric or f"its {loss}"
+        self.notes.append(
+            f"{name} is lowest after {time_to_loss.until(curve, target.reached_s).updates[-1]:,} updates "
+            f"({target.loss:.4g}) and rises to {time_to_loss.end_loss(curve):.4g} within the {parameter('horizon')}: "
+            "trainings are judged by their lowest, as if the best checkpoint were kept; advisor run --set "
+            f"{shlex.quote(f'{knob.id}={knob.example}')} ends a training soon behind it"
+        )
+        self.options.progress.note(self.notes[-1])
+
+    def _cut(self, run: TrainingRun, whole: LossCurve) -> TrainingRun:
         """Return the training up to the horizon, which ends behind an evaluation if there are some."""
-        assert run.training is not None
-        horizon_s = self.request.horizon.seconds or math.inf
-        training = time_to_loss.until(run.training, horizon_s)
-        last = training.updates[-1] if len(training) else run.training.updates[0]
+        asked, made = self.request.horizon.updates, whole.updates[-1]
+        if asked is not None and made < asked:
+            self.notes.append(f"the script ends after {made:,} updates: these are the horizon")
+        training = time_to_loss.until(whole, self.request.horizon.seconds or math.inf)
+        last = training.updates[-1] if len(training) else whole.updates[0]
         evaluated = run.validation.updates if run.validation is not None else ()
         behind = [update for update in evaluated if update <= last]
         if len(behind) >= FEWEST_EVALUATIONS and (asked is None or last >= asked):
             last = behind[-1] + 1
         return replace(
             run,
-            training=time_to_loss.up_to_update(run.training, last),
+            training=time_to_loss.up_to_update(whole, last),
             validation=None if run.validation is None else time_to_loss.up_to_update(run.validation, last),
         )
 
@@ -177,7 +195,7 @@ class LearningRun:
         assert self.baseline is not None
         assert self.workload is not None
         always = self.request.always
-        together = self._together()
+        lanes = self._lanes(self.workload)
         self.plan = plan_of(
             updates=self.horizon_updates,
             horizon_s=self.baseline.run.seconds,
@@ -185,7 +203,7 @@ class LearningRun:
             budget_s=self.request.budget_s,
             verify=self.request.verify,
             between_evaluations=self._between_evaluations(),
-            together=together,
+            together=len(lanes),
         )
         self.space = open_training_space(
             self.machine,
@@ -205,7 +223,7 @@ class LearningRun:
             objective=self.request.objective,
             always=always,
             progress=self.options.progress,
-            together=together,
+            lanes=lanes,
         ).carry_out()
 
     def _range_test(self) -> RangeTest | None:
@@ -254,6 +272,7 @@ class LearningRun:
             budget_s=math.inf if self.request.budget_s is None else self.request.budget_s - spent_s,
             progress=self.options.progress,
             same_pace=not paced(best).settings,
+            judged_by=self.baseline.judged_by,
         )
         self.verdict, self.interrupted = verified.verdict, verified.interrupted
 
@@ -277,12 +296,19 @@ class LearningRun:
         return self.space.skipped if self.space is not None else ()
 
     @staticmethod
-    def _with_advice(why: str, run: TrainingRun) -> str:
-        if run.end in ("nan", "diverged"):
+    def _with_advice(why: str, run: TrainingRun, *, of_evaluations: bool) -> str:
+        if run.end in BROKEN:
             return (
                 f"without settings it diverges: {run.message}; {parameter('objective', 'loss_at_time')} needs no target"
             )
         longer, at_a_time = parameter("horizon"), parameter("objective", "loss_at_time")
+        assert run.training is not None
+        if of_evaluations and isinstance(time_to_loss.target_of(run.training), Target):
+            return (
+                f"{why}, although its training loss falls: either it overfits from the start, and evaluations within "
+                f"the first epoch show a lower loss, or it has hardly begun, and a longer {longer} shows it fall; "
+                f"{at_a_time} needs no target"
+            )
         return (
             f"{why}: a longer {longer} may show more, advisor lr whether its learning rate is too small, and "
             f"{at_a_time} needs no target"
@@ -303,23 +329,21 @@ class LearningRun:
         known = result.script_runs[-1].first_update_at_s if result is not None and result.script_runs else None
         return UNKNOWN_START_S if known is None else known
 
-    def _together(self) -> int:
-        """Return how many trainings have CPUs and memory enough beside each other; one on an accelerator."""
-        from ..verification.footprint import Footprint, free_room, misfit
+    def _lanes(self, workload: Workload) -> Sequence[Mapping[str, str]]:
+        """Return the lanes of trainings that run at once; note why devices stay idle."""
+        from .training_lanes import lanes_of
 
         result = self.trainings.last
-        footprint = Footprint.of(result.script_runs) if result is not None else None
-        if result is None or footprint is None or footprint.ranks > 1 or self.machine.accelerators:
-            return 1
-        if not self.trainings.isolation.protects:
-            return 1  # processes would write the same files at the same time
-        run = result.script_runs[-1]
-        busy = [point.tree_cpus for point in run.usage if point.at_s > (run.first_update_at_s or 0.0)]
-        cpus = max(1.0, statistics.fmean(busy) if busy else float(self.machine.cpu.usable_cpus))
-        count = min(MOST_TOGETHER, int(self.machine.cpu.usable_cpus / (cpus + 1)))
-        while count > 1 and misfit([footprint] * count, free_room(), has_devices=False) is not None:
-            count -= 1
-        return max(1, count)
+        found = lanes_of(
+            result.script_runs[-1] if result is not None and result.script_runs else None,
+            workload,
+            self.machine,
+            protects=self.trainings.isolation.protects,
+            environment=os.environ,
+        )
+        if found.why_one:
+            self.notes.append(f"trainings run one after another, on one device: {found.why_one}")
+        return found.lanes
 
     def _read_profile(self) -> Profile:
         """Assemble and store what the baseline's training shows of the script; windows would only repeat its curve."""

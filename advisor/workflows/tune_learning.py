@@ -88,7 +88,8 @@ def tune_learning(
     Every candidate is a training in a process of its own, from the script's start: first over a ninth of the horizon,
     the best over a third, two over all of it; schedules are scaled to each. `horizon` is a number of updates ("2000"),
     or a time ("5m"). `objective` is `time_to_loss` (the target is what the script as written reaches at the end of the
-    horizon) or `loss_at_time` (the lowest loss after that time). The winner is verified with three to five other seeds.
+    horizon) or `loss_at_time` (the lowest loss after that time). If its validation loss rises again before, all are
+    judged by their lowest. The winner is verified with three to five other seeds.
 
     `budget` limits the time of the trainings (seconds, or text like "10m"). All trainings have the settings of
     `config`, an `advisor.yaml`. `metric` is the name of a number that the script prints or logs (`val_loss: 0.42`); it
@@ -195,6 +196,7 @@ def _result(learning: LearningRun) -> Learned:
         horizon_s=baseline.run.seconds if baseline is not None else 0.0,
         loss=baseline.loss if baseline is not None else "training loss",
         target=baseline.target if baseline is not None else None,
+        judged_by=baseline.judged_by if baseline is not None else "end",
         trials=found.trials if found is not None else (),
         verdict=verdict,
         recommendation=_recommendation(learning, verdict, best),
@@ -220,6 +222,12 @@ def _recommendation(learning: LearningRun, verdict: LearningVerdict, best: Confi
     notes = []
     if chosen and baseline is not None:
         judged = "a lower loss after" if request.objective == "loss_at_time" else "the time to a loss, over"
+        if baseline.judged_by == "lowest":
+            judged = (
+                "a lower lowest loss within"
+                if request.objective == "loss_at_time"
+                else "the time to the script's lowest loss within"
+            )
         notes.append(
             f"These settings change the training. They are judged by {judged} {request.horizon.text} "
             f"({baseline.loss}), not by samples per second."

@@ -89,6 +89,20 @@ def test_some_noise_moves_the_suggestion_little(seed: int) -> None:
     assert VALLEY / 15 < found.suggestion.rate < VALLEY
 
 
+def test_noise_that_grows_with_the_rate_suggests_nothing() -> None:
+    """As in a training on random tokens: less the reference, losses at low rates are zero, and no rate lowers them."""
+    reference = [2.0] * 60
+
+    def grown(count: int, seed: int) -> RateSweep:
+        generator = random.Random(seed * 10 + count)
+        plain = sweep(count, reference=reference, curve=lambda rate: 2.0)
+        losses = [2.0 + 0.2 * rate**0.5 * generator.gauss(0, 1) for rate in plain.rates]
+        return RateSweep(rates=plain.rates, losses=tuple(losses), ended="complete")
+
+    found = [judge([grown(count, seed) for count in (50, 40, 30)], reference).suggestion for seed in range(60)]
+    assert sum(one is not None for one in found) <= 6
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_pure_noise_suggests_nothing(seed: int) -> None:
     sweeps = [sweep(count, noise=1.0, seed=seed * 10 + count, curve=lambda rate: 2.0) for count in (50, 40, 30)]

@@ -16,7 +16,9 @@ from advisor.analysis.time_to_loss import (
     binned,
     end_loss,
     has_diverged,
+    judged_loss,
     loss_at,
+    rises_again,
     smoothed,
     target_of,
     time_to,
@@ -107,7 +109,7 @@ def test_long_curves_are_thinned_by_means_that_keep_the_last_update() -> None:
     [
         (curve(falling(10), 12), "the losses of 12 updates were seen, and 20 are needed"),
         (curve(lambda _number: None), "its loss is not known: what it differentiates is not a single finite number"),
-        (curve(lambda _number: 2.3, noise=0.2), "its loss does not fall within its own noise over 1000 updates"),
+        (curve(lambda _number: 2.3, noise=0.2), "its loss does not fall within its own noise over 1,000 updates"),
         (
             curve(lambda number: None if number > 700 else 1.0),
             "its loss is not a finite number at the end",
@@ -125,6 +127,57 @@ def test_noise_alone_seldom_sets_a_target() -> None:
 
 def test_a_small_fall_beneath_much_noise_is_seen_over_many_updates() -> None:
     assert isinstance(target_of(curve(lambda number: 2.3 - 0.3 * number / 2000, 2000, noise=0.3)), Target)
+
+
+def evaluations(*losses: float) -> LossCurve:
+    at = range(1, len(losses) + 1)
+    return LossCurve(updates=tuple(10 * number for number in at), seconds=tuple(map(float, at)), losses=losses)
+
+
+@pytest.mark.parametrize(
+    ("losses", "lowest"),
+    [
+        ((1.0, 0.5, 0.6, 0.8), 0.5),
+        ((1.0, 0.6, 0.5, 0.55, 0.6, 0.66, 0.7, 0.8), 0.5),
+        ((1.0, 0.6, 0.5, 0.7, 1.0, 1.3, 1.6, 2.0), 0.5),  # higher at the end than at first: no target at all before
+        ((0.9, 0.8, 0.7, 0.72, 0.71, 0.74, 0.73, 0.76, 0.75, 0.78), 0.7),
+    ],
+)
+def test_evaluations_that_rise_again_are_judged_by_their_lowest(losses: tuple[float, ...], lowest: float) -> None:
+    found = target(target_of(evaluations(*losses), of_evaluations=True))
+    assert (found.judged_by, found.loss) == ("lowest", lowest)
+    assert found.reached_s == losses.index(lowest) + 1.0
+    assert judged_loss(evaluations(*losses), "lowest", found.reached_s - 0.5) == losses[losses.index(lowest) - 1]
+
+
+@pytest.mark.parametrize(
+    "losses",
+    [
+        (1.0, 0.8, 0.7, 0.6),
+        (1.0, 0.5, 0.4, 0.41),  # one evaluation behind the lowest shows no rise
+        (1.0, 0.6, 0.5, 0.45, 0.46, 0.45, 0.46),  # a plateau
+    ],
+)
+def test_evaluations_that_fall_are_judged_by_their_end(losses: tuple[float, ...]) -> None:
+    assert target(target_of(evaluations(*losses), of_evaluations=True)).judged_by == "end"
+
+
+def test_evaluations_that_never_fall_set_no_target_and_say_where_they_began() -> None:
+    why = (
+        "the loss of its evaluations does not stay below where it began, 1.108, in 40 updates, and is 1.112 at the end"
+    )
+    assert target_of(evaluations(1.108, 1.109, 1.11, 1.112), of_evaluations=True) == Unclear(why=why)
+
+
+def test_the_noise_of_evaluations_seldom_looks_like_a_rise() -> None:
+    chance = random.Random(1)
+    flat = [evaluations(*(2.0 + chance.gauss(0.0, 0.1) for _ in range(count))) for count in range(6, 46)]
+    level = [
+        evaluations(*(1.0 + 0.3**number + chance.gauss(0.0, 0.01) for number in range(count))) for count in range(6, 46)
+    ]
+    assert sum(map(rises_again, flat)) <= 3
+    assert sum(map(rises_again, level)) <= 3
+    assert sum(isinstance(target_of(one, of_evaluations=True), Target) for one in flat) <= 5
 
 
 def test_few_evaluations_are_enough_since_each_is_a_mean() -> None:

@@ -4,6 +4,8 @@
     python tests/benchmarks/time_to_loss.py mlp --rate poor      a part; with --rows FILE, parts add up to the table
     python tests/benchmarks/time_to_loss.py --rate fifth         other poor rates: fifth, fivefold
 
+With --keep FOLDER, a command that was cut off goes on where it was: no training is run twice.
+
 A GAN is among the tasks: it must be refused, with a reason. For each other task and each of its rates:
 `tune --objective time_to_loss`. Then the settings that it recommends, the best of a wide grid of rates, and the script
 as written, each with three seeds that the search did not use. All are judged by the time to one loss: 5% above what the
@@ -29,6 +31,8 @@ import advisor
 from advisor.analysis import time_to_loss
 from advisor.runtime import RunOptions
 from advisor.runtime.protection import protect
+from advisor.search.training import TrainingLog
+from advisor.search.trial_log import TRIALS_FILE
 from advisor.target.function import command_for
 from advisor.types import Config, LearningResult, LossCurve, TrainingRun
 from advisor.verification.training_run import Trainings
@@ -99,6 +103,7 @@ def main() -> None:
     parser = options(__doc__)
     parser.add_argument("words", nargs="*", help="parts of names of tasks")
     parser.add_argument("--rate", choices=tuple(RATES), help="only this rate")
+    parser.add_argument("--keep", type=Path, help="folder in which trainings are kept, for a command that goes on")
     parser.add_argument("--rows", type=Path, help="file to which rows are added, and of which the table is made")
     arguments = parser.parse_args()
     before = machine()
@@ -110,7 +115,7 @@ def main() -> None:
     ]
     rows, interrupted = collect(
         cases,
-        lambda case: measure(*case),
+        lambda case: measure(*case, arguments.keep),
         lambda case, why: Row(task=case[0].name, rate=case[1], failure=why),
     )
     rows = added(rows, arguments)
@@ -134,20 +139,17 @@ def added(rows: Sequence[Row], arguments: Namespace) -> list[Row]:
     return sorted(latest.values(), key=lambda row: (order[row.task], list(RATES).index(row.rate)))
 
 
-def measure(task: Task, rate: str) -> Row:
+def measure(task: Task, rate: str, keep: Path | None = None) -> Row:
     written = float(f"{task.good * RATES[rate]:.3g}")
-    with tempfile.TemporaryDirectory(prefix="advisor-time-to-loss-") as place:
-        begin_s = time.monotonic()
-        found = advisor.tune_learning(
-            str(task.script), ["--lr", f"{written:g}"], horizon=str(task.horizon), runs=Path(place) / "runs"
-        )
-        search_s = time.monotonic() - begin_s
+    with tempfile.TemporaryDirectory(prefix="advisor-time-to-loss-") as temporary:
+        place = Path(temporary) if keep is None else keep / task.script.stem
+        found, search_s = searched(task, written, place / f"search-{written:g}")
         if task.refused or found.failure is not None:
             return Row(task=task.name, rate=rate, written=written, search_s=search_s, failure=refusal(found))
         settings = found.recommendation.config
         say(f"{task.name}, {rate}: {found.verdict.status} {found.verdict.speedup:.2f} with {settings}")
-        target, grid_rate, best = grid_of(task, Path(place))
-        mine = Fixed(task, written, Path(place))
+        target, grid_rate, best = grid_of(task, place)
+        mine = Fixed(task, written, place)
         ours, ends = mine.times(settings, target)
         as_written, written_ends = mine.times(Config(), target)
         row = Row(
@@ -170,6 +172,25 @@ def measure(task: Task, rate: str) -> Row:
         )
         say(f"{row.task}, {rate}: {cell(ours)} of {cell(best[0])}; {cell(as_written)} as written")
         return row
+
+
+def searched(task: Task, written: float, folder: Path) -> tuple[LearningResult, float]:
+    """The search, which goes on if an earlier command was cut off in it, and the seconds that it has taken in all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    begun, spent = sorted(folder.glob(f"runs/*/*/{TRIALS_FILE}")), folder / "seconds"
+    before_s, begin_s = float(spent.read_text()) if spent.exists() else 0.0, time.monotonic()
+    try:
+        found = advisor.tune_learning(
+            str(task.script),
+            ["--lr", f"{written:g}"],
+            horizon=str(task.horizon),
+            runs=folder / "runs",
+            resume=begun[-1].parent if begun else None,
+        )
+    finally:
+        took_s = before_s + time.monotonic() - begin_s
+        spent.write_text(f"{took_s:.1f}")
+    return found, took_s
 
 
 def refusal(found: LearningResult) -> str:
@@ -197,10 +218,12 @@ class Fixed:
     def __init__(self, task: Task, rate: float, place: Path) -> None:
         self.task = task
         folder = place / f"fixed-{rate:g}"
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         run = RunOptions(runs=folder / "runs")
         command = command_for(str(task.script), ["--lr", f"{rate:g}"], is_module=False, interpreter=None, root=run.root)
-        self.trainings = Trainings(command=command, folder=folder, isolation=protect(command, run), options=run)
+        trainings = Trainings(command=command, folder=folder, isolation=protect(command, run), options=run)
+        self.trainings = TrainingLog(trainings=trainings, folder=folder)
+        self.trainings.read()
 
     def all(self, config: Config) -> list[TrainingRun]:
         return [self.trainings.train(config, updates=self.task.horizon, seed=seed) for seed in SEEDS]

@@ -124,6 +124,17 @@ def better_at_a_time() -> LearningResult:
     )
 
 
+def overfits() -> LearningResult:
+    found = faster()
+    verdict = replace(found.verdict, why="the lowest loss changes by -0.115 (-0.13 to -0.1)")
+    return replace(
+        found,
+        judged_by="lowest",
+        verdict=verdict,
+        notes=("its validation loss is lowest after 300 updates (0.22) and rises to 0.41 within the --horizon",),
+    )
+
+
 def nothing_better() -> LearningResult:
     found = faster()
     verdict = LearningVerdict(status="unverified", why="nothing was compared in fresh processes")

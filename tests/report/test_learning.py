@@ -23,6 +23,7 @@ RESULTS = {
     "faster": sample_learning.faster,
     "loses at the end": sample_learning.loses_at_the_end,
     "better at a time": sample_learning.better_at_a_time,
+    "overfits": sample_learning.overfits,
     "nothing better": sample_learning.nothing_better,
     "refused": sample_learning.refused,
 }

@@ -57,6 +57,24 @@ def test_the_page_says_what_the_terminal_says_and_draws_the_curve() -> None:
     assert "<html" not in shown_as(ShownRangeTest, example())._repr_html_()
 
 
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [
+        (0.0003, "is 0.0003, among the rates from 4.3e-05 to 0.0008, which the range test does not tell apart."),
+        (
+            1e-5,
+            "below all that the range test finds to train: it does not tell rates from 4.3e-05 to 0.0008 apart",
+        ),
+        (0.01, "is 0.01, above all that the range test finds to train"),
+    ],
+)
+def test_a_wide_interval_is_no_point(own: float, words: str) -> None:
+    suggestion = RateSuggestion(rate=0.00019, low=4.3e-5, high=0.0008)
+    found = replace(example(), script_rate=own, suggestion=suggestion)
+    assert words in headline(found)
+    assert "suggests" not in headline(found)
+
+
 def test_the_chart_has_every_point_within_it_one_line_a_sweep_and_the_bracket() -> None:
     drawn = rate_curve.draw(example())
     assert isinstance(drawn, Picture)

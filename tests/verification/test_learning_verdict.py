@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
-from advisor.types import LearningVerdict, LossCurve, TrainingRun
+from advisor.analysis.time_to_loss import binned
+from advisor.types import JudgedBy, LearningVerdict, LossCurve, TrainingRun
 from advisor.verification.learning_verdict import curve_of, judge
 
 UPDATES = 400
@@ -132,6 +133,29 @@ def test_one_that_is_finite_where_the_script_is_not_is_better_at_a_time_and_has_
 
 def finite_only(curve: LossCurve) -> LossCurve:
     return replace(curve, losses=tuple(loss if math.isfinite(loss or 0.0) else None for loss in curve.losses))
+
+
+def overfitting(speed: float, least: float = 0.5) -> Callable[[float], float]:
+    """Falls until two thirds of the way at a speed of 1, and rises from there on."""
+    return lambda share: least + 3.0 * abs(speed * share - 2 / 3)
+
+
+def test_a_side_that_overfits_sooner_is_judged_by_its_lowest_loss() -> None:
+    def found(after: Callable[[float], float], judged_by: JudgedBy) -> LearningVerdict:
+        pairs = []
+        for seed in range(3):
+            sides = training(overfitting(1), seed), training(after, seed, own=1)
+            pairs.append(tuple(replace(one, validation=binned(one.training, 40)) for one in sides))  # type: ignore[arg-type]
+        return judge(pairs, loss="validation loss", objective="time_to_loss", judged_by=judged_by)  # type: ignore[arg-type]
+
+    assert found(overfitting(3, least=0.4), "end").status == "loses at the end"
+    twice = found(overfitting(3, least=0.4), "lowest")
+    assert twice.status == "faster"
+    assert twice.low < 3.0 < twice.high
+    assert twice.why.startswith("the lowest loss changes by ")
+    higher = found(overfitting(3, least=0.9), "lowest")
+    assert higher.status == "loses at the end"
+    assert higher.why.startswith("ahead on the way, but the lowest loss changes by +0.4")
 
 
 def test_a_printed_metric_is_compared_where_the_script_printed_it() -> None:

@@ -73,6 +73,33 @@ for number in range(1000):
     optimizer.step()
 """
 
+OVERFITS = """
+import sys
+import torch
+from torch import nn
+
+torch.manual_seed(0)
+torch.set_num_threads(1)
+rows, truth = torch.randn(512, 24), torch.randn(24, 1)
+targets = rows @ truth + 4.0 * torch.randn(512, 1)
+train, held_out = slice(0, 48), slice(48, None)
+model = nn.Sequential(nn.Linear(24, 64), nn.Tanh(), nn.Linear(64, 1))
+optimizer = torch.optim.SGD(model.parameters(), lr=float(sys.argv[1]), momentum=0.9)
+batches = torch.utils.data.DataLoader(
+    torch.utils.data.TensorDataset(rows[train], targets[train]), batch_size=12, shuffle=True
+)
+criterion = nn.MSELoss()
+for epoch in range(200):
+    model.train()
+    for batch, wanted in batches:
+        optimizer.zero_grad()
+        criterion(model(batch), wanted).backward()
+        optimizer.step()
+    model.eval()
+    with torch.no_grad():
+        print(f"{epoch} {criterion(model(rows[held_out]), targets[held_out]).item():.4f}", flush=True)
+"""
+
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -134,6 +161,24 @@ def test_an_interrupted_search_goes_on_where_it_was(folder: Path) -> None:
     assert len(found.trials) == 4
     assert [trial.settings for trial in found.trials][:2] == [trial.settings for trial in partial.trials]
     assert trained(found) == 1 + 4
+
+
+@pytest.mark.slow(20)
+def test_a_script_that_overfits_is_judged_by_its_lowest_validation_loss(folder: Path) -> None:
+    found = search(folder, OVERFITS, "0.0002", horizon="400", knobs=["momentum"])
+    assert found.failure is None
+    assert (found.loss, found.judged_by) == ("validation loss", "lowest")
+    assert found.baseline is not None
+    known = [loss for loss in found.baseline.losses if loss is not None]
+    assert found.target == min(known) < known[-1]
+    (note,) = [note for note in found.notes if "as if the best checkpoint were kept" in note]
+    assert "early_stopping" in note
+    whole = [trial for trial in found.trials if trial.updates == 400 and trial.curve is not None]
+    assert whole
+    for trial in whole:
+        assert trial.curve is not None
+        assert trial.end_loss == min(loss for loss in trial.curve.losses if loss is not None) < trial.curve.losses[-1]
+    assert "validation loss, the lowest within the horizon" in str(found)
 
 
 @pytest.mark.slow(10)

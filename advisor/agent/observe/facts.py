@@ -261,6 +261,7 @@ def model_facts(module: nn.Module) -> dict[str, Any]:
         "trainable_parameters": sum(numel(parameter) for parameter in parameters if parameter.requires_grad),
         "parameter_dtypes": dict(dtypes),
         "device": parameters[0].device.type if parameters else "cpu",
+        "devices": sorted({str(parameter.device) for parameter in parameters}),
         "layers": dict(_layers(module)),
         "channels_last": _channels_last(parameters),
         "compiled": any(is_compiled(inner) for inner in module.modules()),

@@ -67,7 +67,8 @@ def _of_verdict(result: LearningResult) -> tuple[str, Tone]:
         return f"With {settings} {_gain(result)}.", "good"
     match verdict.status:
         case "loses at the end":
-            return f"{settings} learns sooner and loses at the end: {KEEP}.", "critical"
+            how = "does not get as low" if result.judged_by == "lowest" else "loses at the end"
+            return f"{settings} learns sooner and {how}: {KEEP}.", "critical"
         case "slower" | "worse":
             return f"The best of the search, {settings}, is no better with other seeds: {KEEP}.", "neutral"
         case "no significant gain":
@@ -84,9 +85,11 @@ def _gain(result: LearningResult) -> str:
     if verdict.status == "faster":
         interval = format.interval(verdict.low, verdict.high)
         times = format.times(verdict.speedup)
-        return f"your script reaches its {result.loss} at the horizon's end {times} as soon ({interval}, {seeds})"
+        which = f"lowest {result.loss}" if result.judged_by == "lowest" else f"{result.loss} at the horizon's end"
+        return f"your script reaches its {which} {times} as soon ({interval}, {seeds})"
     before, after = _ends(verdict.pairs)
-    return f"the {result.loss} after {result.horizon} is {_loss(after)} instead of {_loss(before)} ({seeds})"
+    which = f"lowest {result.loss} within" if result.judged_by == "lowest" else f"{result.loss} after"
+    return f"the {which} {result.horizon} is {_loss(after)} instead of {_loss(before)} ({seeds})"
 
 
 def _evidence(result: LearningResult) -> str:
@@ -149,6 +152,8 @@ def facts(result: LearningResult) -> list[tuple[str, str]]:
 
 
 def _caveat(result: LearningResult) -> str:
+    if result.judged_by == "lowest":
+        return ", the lowest within the horizon: that of the baseline rises again"
     if result.loss == "training loss":
         return ", over batches that were seen before: overfitting does not show"
     return ", of batches not seen before" if result.loss == "training loss of the first epoch" else ""
@@ -169,12 +174,17 @@ def _pairs(result: LearningResult) -> RenderableType | None:
     pairs = result.verdict.pairs
     if not pairs:
         return None
-    rows = table("seed", "baseline, to the target", "with settings", "baseline, loss at the end", "with settings")
+    rows = table("seed", "baseline, to the target", "with settings", f"baseline, {judged(result)}", "with settings")
     for column in rows.columns:
         column.justify = "right"
     for row in pair_rows(pairs):
         rows.add_row(*row)
     return _under("Verified in fresh processes, with other seeds than the search's", rows)
+
+
+def judged(result: LearningResult) -> str:
+    """Return the loss of a training that counts, in words."""
+    return "lowest loss" if result.judged_by == "lowest" else "loss at the end"
 
 
 def pair_rows(pairs: Sequence[LearningPair]) -> list[tuple[str, str, str, str, str]]:
@@ -282,6 +292,7 @@ def learning_json(result: LearningResult) -> dict[str, Any]:
         "horizon": {"asked": result.horizon, "updates": result.horizon_updates, "seconds": result.horizon_s},
         "loss": result.loss,
         "target": result.target,
+        "judged_by": result.judged_by,
         "verdict": result.verdict,
         "settings": result.recommendation.config.as_dict(),
         "best": {"settings": result.best, "updates": result.best_updates},

@@ -8,7 +8,7 @@ from ...types import LearningResult
 from .. import format, pictures
 from ..profile import html
 from ..profile.circumstances import hardware_line
-from .learning import facts, next_command, pair_rows, sentence_of_learning, trial_rows
+from .learning import facts, judged, next_command, pair_rows, sentence_of_learning, trial_rows
 
 
 def learning_page(result: LearningResult) -> str:
@@ -28,6 +28,7 @@ def _view(result: LearningResult) -> dict[str, Any]:
         "verdict": sentence_of_learning(result),
         "next": next_command(result),
         "figures": _figures(result),
+        "judged": judged(result),
         "pairs": pair_rows(result.verdict.pairs),
         "trials": trial_rows(result),
         "closed": [(format.one_line(one.what), format.one_line(one.why)) for one in result.skipped],
@@ -47,7 +48,7 @@ def _figures(result: LearningResult) -> list[dict[str, str]]:
         found.append(html.figure("To the target", f"{format.times(verdict.speedup)} as soon", interval))
     if verdict.change is not None:
         spread = format.NOTHING if verdict.seeds_differ is None else f"{verdict.seeds_differ:.3g}"
-        found.append(html.figure("Loss at the end", f"{verdict.change:+.3g}", f"seeds differ by {spread}"))
+        found.append(html.figure(judged(result).capitalize(), f"{verdict.change:+.3g}", f"seeds differ by {spread}"))
     if result.target is not None:
         found.append(html.figure("Target", f"{result.target:.4g}", result.loss))
     return [*found, html.figure("Trainings", f"{len(result.trials):,}", f"{len(verdict.pairs)} pairs to verify")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,11 +48,13 @@ class TrainingLog:
             self._keep(key, self.trainings.train(config, updates=updates, seed=seed, most_s=most_s))
         return self.known[key]
 
-    def moments(self, config: Config, *, updates: int, seed: int) -> Generator[None, None, TrainingRun]:
+    def moments(
+        self, config: Config, *, updates: int, seed: int, environment: Mapping[str, str] | None = None
+    ) -> Generator[None, None, TrainingRun]:
         """Train as `Trainings.moments` does, unless that was done before."""
         key = _key(config, updates, seed)
         if key not in self.known:
-            found = yield from self.trainings.moments(config, updates=updates, seed=seed)
+            found = yield from self.trainings.moments(config, updates=updates, seed=seed, environment=environment)
             self._keep(key, found)
         return self.known[key]
 

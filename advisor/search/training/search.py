@@ -7,14 +7,14 @@ time is its result in that rung.
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ... import knobs
 from ...analysis import time_to_loss
 from ...errors import INTERRUPTIONS
 from ...progress import Progress
-from ...types import Config, LearningObjective, LearningTrial, LossCurve, LossKind, SettingValue, TrainingRun
+from ...types import Config, JudgedBy, LearningObjective, LearningTrial, LossCurve, LossKind, SettingValue, TrainingRun
 from ...verification.learning_verdict import LATE, ROUNDING, curve_of
 from .log import TrainingLog
 from .proposals import Proposal, Proposer
@@ -34,8 +34,10 @@ class Baseline:
     run: TrainingRun
     loss: LossKind
     target: float | None
-    """Loss that it reaches at the end; None if it does not fall, and only losses at a time are compared."""
+    """Loss that it reaches at the end, or its lowest; None if it does not fall: only losses at a time are compared."""
     reached_s: float | None
+    judged_by: JudgedBy = "end"
+    """The same for all trainings of the search."""
 
     @property
     def curve(self) -> LossCurve:
@@ -45,7 +47,7 @@ class Baseline:
 
     def loss_after(self, updates: int) -> float | None:
         """Return what it had reached after so many updates; its first one has the script's settings everywhere."""
-        return time_to_loss.end_loss(time_to_loss.up_to_update(self.curve, updates + 1))
+        return time_to_loss.judged_loss(time_to_loss.up_to_update(self.curve, updates + 1), self.judged_by)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +72,9 @@ class TrainingSearch:
     objective: LearningObjective
     always: Config
     progress: Progress
-    together: int = 1
-    """Trainings that may run side by side in all rungs but the last."""
+    lanes: Sequence[Mapping[str, str]] = ({},)
+    """One for each training that may run side by side with others, in all rungs but the last: variables that it has
+    besides the user's."""
     trials: list[LearningTrial] = field(default_factory=list, init=False)
     _paces: dict[Config, float] = field(default_factory=dict, init=False)
 
@@ -112,7 +115,7 @@ class TrainingSearch:
         proposer = Proposer(self.space, math.inf if at_first is None else at_first, rung.candidates)
         trials: list[LearningTrial] = []
         while len(trials) < rung.candidates:
-            room = min(rung.candidates - len(trials), proposer.at_once(1 if rung.last else self.together))
+            room = min(rung.candidates - len(trials), proposer.at_once(1 if rung.last else len(self.lanes)))
             batch = [found for _ in range(room) if (found := proposer.ask()) is not None]
             if not batch:
                 break
@@ -123,13 +126,13 @@ class TrainingSearch:
 
     def _batch(self, proposals: Sequence[Proposal], rung: Rung) -> Iterator[LearningTrial]:
         """Train these candidates, some side by side, and yield their trials in order."""
-        together = 1 if rung.last else self.together
+        together = 1 if rung.last else len(self.lanes)
         for start in range(0, len(proposals), together):
             part = proposals[start : start + together]
             lengths = [self.updates_of(one.config, rung.updates) for one in part]
             moments = [
-                self.log.moments(self._whole(one.config), updates=updates, seed=SEED)
-                for one, updates in zip(part, lengths, strict=True)
+                self.log.moments(self._whole(one.config), updates=updates, seed=SEED, environment=lane)
+                for one, updates, lane in zip(part, lengths, self.lanes, strict=False)
             ]
             for proposal, updates, run in zip(part, lengths, _side_by_side(moments), strict=True):
                 yield self._trial(proposal, rung, updates, run)
@@ -145,7 +148,11 @@ class TrainingSearch:
             curve = time_to_loss.at_pace(curve, pace_s)
         loss = self._loss(config, rung, curve) if sound and curve is not None else None
         target = self.baseline.target
-        reached = time_to_loss.time_to(curve, target) if sound and curve is not None and target is not None else None
+        reached = (
+            time_to_loss.time_to(curve, target, self.baseline.judged_by)
+            if sound and curve is not None and target is not None
+            else None
+        )
         trial = LearningTrial(
             number=len(self.trials) + 1,
             settings=config.as_dict(),
@@ -174,10 +181,9 @@ class TrainingSearch:
         return self._paces[key]
 
     def _loss(self, config: Config, rung: Rung, curve: LossCurve) -> float | None:
-        """Return the loss after the rung's time: at its end if its updates take as long as those of the script."""
-        if not paced(config).settings:
-            return time_to_loss.end_loss(curve)
-        return time_to_loss.loss_at(curve, LATE * self._paces[Config()] * rung.updates)
+        """Return the loss after the rung's time: of all of it if its updates take as long as those of the script."""
+        until_s = LATE * self._paces[Config()] * rung.updates if paced(config).settings else math.inf
+        return time_to_loss.judged_loss(curve, self.baseline.judged_by, until_s)
 
     def _winner(self, trials: Sequence[LearningTrial]) -> LearningTrial | None:
         own, target = self.baseline.loss_after(self.plan.rungs[-1].updates), self.baseline.target
@@ -186,7 +192,9 @@ class TrainingSearch:
             return min(lower, key=_loss_of, default=None)
         if own is None or target is None:
             return None
-        reached_s = time_to_loss.time_to(time_to_loss.at_pace(self.baseline.curve, self._paces[Config()]), target)
+        judged_by = self.baseline.judged_by
+        curve = time_to_loss.at_pace(self.baseline.curve, self._paces[Config()])
+        reached_s = time_to_loss.time_to(curve, target, judged_by)
         allowed = own + ROUNDING * abs(own)
         kept = [
             one
@@ -197,7 +205,7 @@ class TrainingSearch:
         # A poor script's target is passed at once: what goes far below it is judged by the time to nearly the lowest.
         lowest, begin = min(map(_loss_of, sooner), default=own), next(iter(self.baseline.curve.losses), None)
         goal = min(target, lowest + NEARLY * max(0.0, (own if begin is None else begin) - lowest))
-        return min(sooner, key=lambda one: (_seconds_to(one, goal), _loss_of(one)), default=None)
+        return min(sooner, key=lambda one: (_seconds_to(one, goal, judged_by), _loss_of(one)), default=None)
 
 
 def _side_by_side(moments: Sequence[Generator[None, None, TrainingRun]]) -> Iterator[TrainingRun]:
@@ -232,8 +240,8 @@ def _loss_of(trial: LearningTrial) -> float:
     return math.inf if trial.end_loss is None else trial.end_loss
 
 
-def _seconds_to(trial: LearningTrial, loss: float) -> float:
-    found = time_to_loss.time_to(trial.curve, loss) if trial.curve is not None else None
+def _seconds_to(trial: LearningTrial, loss: float, judged_by: JudgedBy) -> float:
+    found = time_to_loss.time_to(trial.curve, loss, judged_by) if trial.curve is not None else None
     return math.inf if found is None else found
 
 
