@@ -102,6 +102,17 @@ def forks() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def rank_forks() -> Iterator[None]:
+    """So do torchrun and the ranks that it starts."""
+    import forked
+    import forked_keepers
+
+    with pytest.MonkeyPatch.context() as patch:
+        forked_keepers.install(forked.keepers("torch.distributed.run"), patch.setattr)
+        yield
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[postgres.Server]:
     """A real server, started by the first test that asks for it. Names of studies keep its tests apart."""

@@ -173,7 +173,7 @@ def test_a_loss_that_is_no_number_is_a_failure_beside_what_was_measured(desk: De
 
 @pytest.mark.parametrize("wild", ["ignores_sigterm", "forks_daemon"])
 def test_no_process_of_the_script_outlives_the_command(wild: str, desk: Desk) -> None:
-    done = desk.profile(WILD / f"{wild}.py")
+    done = desk.profile(WILD / f"{wild}.py", forks=False)
     assert done.code == 0, done.stderr
     assert (desk.left(), desk.scratch) == ([], [])
 
@@ -191,7 +191,8 @@ os.wait()
 
 @pytest.mark.parametrize("isolation", ["landlock", "copy", "none"])
 def test_no_daemon_outlives_the_command_without_a_process_namespace(isolation: str, desk: Desk) -> None:
-    done = desk.profile(desk.script(training(setup=DAEMON, updates=BRIEF)), options=["--isolation", isolation])
+    options = ["--isolation", isolation]
+    done = desk.profile(desk.script(training(setup=DAEMON, updates=BRIEF)), options=options, forks=False)
     if done.code == 5:
         pytest.skip(done.last_line)
     assert (done.code, desk.left()) == (TOO_FEW, []), done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from runtime.rank_scripts import training
 
 from advisor import api, wire
-from advisor.runtime import RunOptions, Session
+from advisor.runtime import RunOptions, Session, processes
 from advisor.runtime.protection import protect
 from advisor.runtime.session import Planner
 from advisor.target import command as commands
@@ -21,7 +22,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-pytestmark = pytest.mark.usefixtures("thin")
+pytestmark = pytest.mark.usefixtures("thin", "rank_forks")
 
 
 def profiled(line: list[str], budget: float = 5) -> Profile:
@@ -150,7 +151,8 @@ def test_ranks_are_equal_again_after_the_loop_without_sending(tmp_path: Path) ->
 
 
 @pytest.mark.slow(12)
-def test_a_rank_that_comes_late_is_the_straggler(tmp_path: Path) -> None:
+def test_a_rank_that_comes_late_is_the_straggler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "subprocess", subprocess)  # no forks: each imports torch, under the agent's eyes
     found = profiled(training(tmp_path, each="time.sleep(0.02 if rank == 1 else 0.002)"))
     slow = finding(found, "straggler")
     assert slow is not None
