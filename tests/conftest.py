@@ -113,6 +113,16 @@ def rank_forks() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def no_forks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One test among those with forks whose scripts are programs of their own, with the agent there before torch."""
+    import subprocess
+
+    from advisor.runtime import processes
+
+    monkeypatch.setattr(processes, "subprocess", subprocess)
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[postgres.Server]:
     """A real server, started by the first test that asks for it. Names of studies keep its tests apart."""

@@ -22,6 +22,8 @@ class Case:
     code: int
     said: str
     options: tuple[str, ...] = ()
+    forks: bool = True
+    """Whether the script may begin with torch imported."""
 
 
 HANGS = ("--no-progress-limit", "3")
@@ -69,7 +71,9 @@ CASES = {
         code=NOTHING_MEASURED,
         said="without a backward pass or an optimizer step",
     ),
-    "no torch": Case(script="print('hello')\n", kind="no_steps", code=NOTHING_MEASURED, said="never imported torch"),
+    "no torch": Case(
+        script="print('hello')\n", kind="no_steps", code=NOTHING_MEASURED, said="never imported torch", forks=False
+    ),
     "two updates": Case(
         script=training(updates=2), kind="no_steps", code=NOTHING_MEASURED, said="ended after 2 updates"
     ),
@@ -85,7 +89,7 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_an_end_with_nothing_measured_is_named(name: str, desk: Desk) -> None:
     case = CASES[name]
-    done = desk.profile(desk.script(case.script), options=case.options)
+    done = desk.profile(desk.script(case.script), options=case.options, forks=case.forks)
     assert (done.code, failure_of(done)["kind"]) == (case.code, case.kind), done.stderr
     assert case.said in failure_of(done)["message"]
     assert failure_of(done)["message"].count("\n") == 0

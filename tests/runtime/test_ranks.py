@@ -48,6 +48,7 @@ def failed(line: list[str], **options: float) -> tuple[Failure, Profile]:
 
 
 @pytest.mark.slow(12)
+@pytest.mark.usefixtures("no_forks")
 def test_the_first_error_is_that_of_the_rank_that_raised_it(tmp_path: Path) -> None:
     line = training(tmp_path, each='if step == 30 and rank == 1: raise ValueError("sample 17")')
     failure, found = failed(line)
@@ -65,6 +66,7 @@ def test_a_killed_rank_is_named_and_not_the_one_that_misses_it(tmp_path: Path) -
 
 
 @pytest.mark.slow(20)
+@pytest.mark.usefixtures("no_forks")  # their frames are told
 def test_a_rank_that_hangs_is_told_with_its_line(tmp_path: Path) -> None:
     line = training(tmp_path, each="time.sleep(3600) if step == 30 and rank == 1 else None")
     failure, _found = failed(line, no_progress_limit_s=5)
@@ -78,6 +80,7 @@ def test_a_rank_that_hangs_is_told_with_its_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow(20)
+@pytest.mark.usefixtures("no_forks")  # their frames are told
 def test_a_rank_that_never_comes(tmp_path: Path) -> None:
     line = training(tmp_path, begin="time.sleep(3600) if rank == 1 else None\n")
     failure, _found = failed(line, no_progress_limit_s=5)

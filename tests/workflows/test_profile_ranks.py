@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 from runtime.rank_scripts import training
 
 from advisor import api, wire
-from advisor.runtime import RunOptions, Session, processes
+from advisor.runtime import RunOptions, Session
 from advisor.runtime.protection import protect
 from advisor.runtime.session import Planner
 from advisor.target import command as commands
@@ -151,8 +150,8 @@ def test_ranks_are_equal_again_after_the_loop_without_sending(tmp_path: Path) ->
 
 
 @pytest.mark.slow(12)
-def test_a_rank_that_comes_late_is_the_straggler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "subprocess", subprocess)  # no forks: each imports torch, under the agent's eyes
+@pytest.mark.usefixtures("no_forks")
+def test_a_rank_that_comes_late_is_the_straggler(tmp_path: Path) -> None:
     found = profiled(training(tmp_path, each="time.sleep(0.02 if rank == 1 else 0.002)"))
     slow = finding(found, "straggler")
     assert slow is not None
