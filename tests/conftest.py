@@ -59,7 +59,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _expected_s(item: pytest.Item) -> float:
     """Return the seconds that a test takes, about: those of its mark `slow(seconds)`, or a few."""
     mark = item.get_closest_marker("slow")
-    return 0.05 if mark is None else float(mark.args[0]) if mark.args else 5.0
+    if mark is not None:
+        return float(mark.args[0]) if mark.args else 5.0
+    return 1.0 if item.get_closest_marker("frameworks") or item.get_closest_marker("browser") else 0.05
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -72,6 +74,7 @@ def _own_state_and_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
         patch.setenv("TORCHINDUCTOR_CACHE_DIR", str(_shared_folder(tmp_path_factory) / "inductor"))
         # Threads that wait actively for each other make steps ten times longer where tests share the CPUs.
         patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setenv("OMP_WAIT_POLICY", "passive")
         patch.setenv("PYTHONPATH", str(Path(__file__).parent / "quick_start"), prepend=os.pathsep)
         yield
 
@@ -100,6 +103,27 @@ def forks() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         forked_keepers.install(forked.keepers(), patch.setattr)
         yield
+
+
+@pytest.fixture(scope="module")
+def rank_forks() -> Iterator[None]:
+    """So do torchrun and the ranks that it starts."""
+    import forked
+    import forked_keepers
+
+    with pytest.MonkeyPatch.context() as patch:
+        forked_keepers.install(forked.keepers("torch.distributed.run"), patch.setattr)
+        yield
+
+
+@pytest.fixture
+def no_forks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One test among those with forks whose scripts are programs of their own, with the agent there before torch."""
+    import subprocess
+
+    from advisor.runtime import processes
+
+    monkeypatch.setattr(processes, "subprocess", subprocess)
 
 
 @pytest.fixture(scope="session")

@@ -44,7 +44,11 @@ def run(
     `imports` are modules that have been imported already, beside torch.
     """
     return _ended(
-        _server("scripts", *imports), folder, environment, limit_s, {"argv": [script, *args], "strict": strict}
+        _server("scripts", *imports),
+        folder,
+        environment,
+        limit_s,
+        {"argv": [script, *args], "strict": strict, "stdin": os.devnull},
     )
 
 
@@ -56,15 +60,18 @@ def advisor(
     thin: bool = False,
     forks: bool = False,
     imports: Sequence[str] = (),
+    stdin: str = os.devnull,
 ) -> subprocess.CompletedProcess[str]:
     """`python -m advisor words` in `folder`; `thin`: with the short windows of `search/thin.py`.
 
     A script under `advisor run` shares this process with torch, as the command becomes the script. What other
-    commands start are programs of their own, or forks with torch, too (`forks`, see `forked_keepers.py`).
+    commands start are programs of their own, or forks with torch, too (`forks`, see `forked_keepers.py` and
+    `forked_ranks.py`). `stdin` is the path of its standard input.
     """
-    asked: dict[str, Any] = {"command": list(map(str, words)), "thin": thin, "forks": forks, "strict": False}
+    words = tuple(map(str, words))
+    asked: dict[str, Any] = {"command": words, "thin": thin, "forks": forks, "strict": False, "stdin": stdin}
     ended = _ended(_server("commands", *imports), folder, environment, limit_s, asked)
-    return subprocess.CompletedProcess(asked["command"], ended.code, ended.out, ended.err)
+    return subprocess.CompletedProcess(words, ended.code, ended.out, ended.err)
 
 
 def _ended(
@@ -89,11 +96,11 @@ def _ended(
 
 
 @functools.cache
-def keepers() -> str:
-    """The socket of a server that forks keepers for sessions of this process."""
+def keepers(*imports: str) -> str:
+    """The socket of a server that forks keepers for sessions of this process; `imports` as for scripts."""
     folder = tempfile.TemporaryDirectory(prefix="forked-")
     path = str(Path(folder.name) / "keepers")
-    assert _line(_server("keepers", path), 120.0) == "listening"
+    assert _line(_server("keepers", path, *imports), 120.0) == "listening"
     atexit.register(folder.cleanup)
     return path
 
@@ -102,6 +109,7 @@ def keepers() -> str:
 def _server(*words: str) -> subprocess.Popen[bytes]:
     process = subprocess.Popen(
         [sys.executable, str(SERVER), *words],
+        cwd="/",  # nobody's folder: tests look for what still works in theirs
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         bufsize=0,  # what is read ahead would not be seen by `select`

@@ -1,9 +1,10 @@
 """Keepers, and the scripts below them, in forks of a process that has imported torch.
 
 The keeper is `advisor/runtime/isolation/keeper.py` as it is: what it makes of namespaces, signals and ends is real.
-Only where it would execute `python bootstrap.py`, its child goes on in the interpreter that is there already. Not for
-tests of what is seen of a process from outside (its environment there, and its command line, are those of the server),
-nor of what an interpreter does at its start and its end.
+Only where it would execute `python bootstrap.py`, or the launcher of ranks, its child goes on in the interpreter that
+is there already (for the ranks themselves see `forked_ranks.py`). Not for tests of what is seen of a process from
+outside (its environment there, and its command line, are those of the server), nor of what an interpreter does at its
+start and its end.
 """
 
 from __future__ import annotations
@@ -26,11 +27,16 @@ from typing import Any, NoReturn
 ADVISOR = Path(__file__).resolve().parent.parent / "advisor"
 KEEPER = ADVISOR / "runtime" / "isolation" / "keeper.py"
 BOOTSTRAP = ADVISOR / "agent" / "bootstrap.py"
+LAUNCHER = ADVISOR / "agent" / "launcher.py"
 HEADER = 8
 """Bytes of the length before the text that is sent."""
 NEEDED_AT_THE_START = ("LD_PRELOAD", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "KMP_BLOCKTIME", "PYTORCH_CUDA_ALLOC_CONF",
                        "PYTHONHASHSEED", "PYTHONUNBUFFERED", "PYTHONWARNINGS")  # fmt: skip
 """Variables that are read while an interpreter or torch starts: another value needs a new program."""
+
+MARK = "ADVISOR_FAULT_TEST"
+"""Variable by which tests know processes that began in theirs. Forks have its value in their name, too: the environment
+of a fork that others see is the server's."""
 
 Become = Callable[[list[str]], int]
 """Runs what `python words` runs, in this process; returns its exit code."""
@@ -151,11 +157,18 @@ def _watch(connection: socket.socket, become: Become) -> NoReturn:
     os._exit(0)
 
 
+def name_of(mark: str) -> str:
+    """Return the name of forks that begin with this mark, in as many letters as the kernel keeps."""
+    return mark[:15]
+
+
 def _keep(environment: Mapping[str, str], descriptors: list[int], become: Become) -> NoReturn:
     """Be the keeper."""
     started_with = {name: os.environ.get(name) for name in NEEDED_AT_THE_START}
     os.environ.clear()
     os.environ.update(environment)
+    if MARK in environment:
+        Path("/proc/self/comm").write_text(name_of(environment[MARK]))
     os.setsid()
     os.chdir("/")
     *streams, control = descriptors
@@ -174,21 +187,26 @@ def _keep(environment: Mapping[str, str], descriptors: list[int], become: Become
     os._exit(0)
 
 
+def signals_as_at_the_start() -> None:
+    signal.set_wakeup_fd(-1)
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        if callable(signal.getsignal(number)):
+            signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def _goes_on_here(keeper: Any, started_with: Mapping[str, str | None], become: Become) -> None:
     """Let the keeper's child run `python bootstrap.py` without executing a new interpreter."""
     execute = os.execvpe
 
     def run_here(program: Any, argv: Any, environment: Any) -> None:
-        here = program == sys.executable and argv[1] == str(BOOTSTRAP)
+        here = program == sys.executable and argv[1] in (str(BOOTSTRAP), str(LAUNCHER))
         if not here or {name: environment.get(name) for name in NEEDED_AT_THE_START} != started_with:
             execute(program, argv, environment)
         os.execvpe = execute  # type: ignore[assignment]
         for name in ("keeper", "keeper_view"):
             sys.modules.pop(name, None)
-        signal.set_wakeup_fd(-1)
-        for number in (signal.SIGCHLD, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signals_as_at_the_start()
         for number in (int(name) for name in os.listdir("/proc/self/fd")):  # noqa: PTH208
             with contextlib.suppress(OSError):  # the listing's own is closed already
                 if number > 2 and not os.get_inheritable(number):

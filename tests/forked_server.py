@@ -16,8 +16,8 @@ import json
 import os
 import pkgutil
 import runpy
-import signal
 import sys
+import tempfile
 import threading
 import traceback
 import types
@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import forked_keepers
+import forked_ranks
 
 TESTS = Path(__file__).resolve().parent
 ROOMS = ("analysis", "cli", "planning", "report", "rules", "runtime", "search", "settings_file", "storage", "target",
@@ -96,7 +97,7 @@ def _settle(given: Mapping[str, Any]) -> None:
     os.setsid()
     os.chdir(given["folder"])
     _environment(given["environment"])
-    for number, path in ((0, os.devnull), (1, given["out"]), (2, given["err"])):
+    for number, path in ((0, given["stdin"]), (1, given["out"]), (2, given["err"])):
         opened = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
         os.dup2(opened, number)
         os.close(opened)
@@ -162,16 +163,24 @@ def _as_command(given: Mapping[str, Any], installed: list[str]) -> int:
             execute(program, argv, environment)
         raise Becomes(argv, environment)
 
+    def as_before_the_command() -> None:
+        os.execve = execute
+        warnings.showwarning, warnings.filters[:] = shown, filters  # type: ignore[index]
+        sys.unraisablehook = sys.__unraisablehook__
+        forked_keepers.signals_as_at_the_start()
+
+    def rank(argv: list[str]) -> int:
+        as_before_the_command()
+        return _program(argv, installed)
+
     os.execve = becomes
+    if given["forks"]:
+        forked_ranks.install_in_runs(rank, setattr)
     try:
         start.users_folders_last(sys.path[0])
         code = _code_of(start.main, traceback.print_exc)
     except Becomes as script:
-        os.execve = execute
-        warnings.showwarning, warnings.filters[:] = shown, filters  # type: ignore[index]
-        sys.unraisablehook = sys.__unraisablehook__
-        for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
-            signal.signal(number, usual)
+        as_before_the_command()
         _environment(script.environment)
         argv = script.argv
     else:
@@ -185,6 +194,7 @@ def _serve_keepers(path: str, installed: list[str]) -> None:
     until, _held = os.pipe()  # the second is closed when this process ends
     if os.fork() == 0:
         os.close(_held)
+        os.chdir("/")
         forked_keepers.serve(listening, until, lambda argv: _program(argv, installed))
     os.close(until)
     listening.close()
@@ -194,10 +204,13 @@ def _serve_keepers(path: str, installed: list[str]) -> None:
 def _program(argv: list[str], installed: list[str]) -> int:
     """Do what `python WORDS` does, and return its exit code."""
     gc.unfreeze()
+    tempfile.tempdir = None  # that of its own environment
     for name in [name for name in sys.modules if name.partition(".")[0] == "advisor"]:
         del sys.modules[name]
     sys.path[:] = [str(Path(argv[1]).resolve().parent), *_pythonpath(), *installed]
     sys.argv[:], sys.orig_argv[:] = argv[1:], argv
+    if argv[1] == str(forked_keepers.LAUNCHER):
+        forked_ranks.install_in_torchrun(lambda rank: _program(rank, installed), setattr)
     return _ended(lambda: _run_main(argv[1]), _show_from_main)
 
 

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from search import thin
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(3)
 
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT_S = 240

@@ -7,9 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 from runtime.rank_scripts import training
 
+LIMIT_S = 120
 SETTINGS = "version: 1\nsettings: {threads: 2, fused_optimizer: fused}\n"
 SAID = "print(f'{rank}: {torch.get_num_threads()} {optimizer.param_groups[0][\"fused\"]}') if step == 5 else 0"
 LEAVES = "; sys.exit(3) if step == 6 and rank == 1 else 0"
@@ -20,11 +22,17 @@ LEAVES = "; sys.exit(3) if step == 6 and rank == 1 else 0"
 def test_settings_on_every_rank(tmp_path: Path, fails: bool) -> None:
     (tmp_path / "advisor.yaml").write_text(SETTINGS)
     line = training(tmp_path, updates="8", each=SAID + (LEAVES if fails else ""))
-    argv = [sys.executable, "-m", "advisor", "run", "--config", "advisor.yaml", "torchrun", *line]
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     environment = {**os.environ, "TMPDIR": str(temporary)}
-    done = subprocess.run(argv, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    words = ("run", "--config", "advisor.yaml", "torchrun", *line)
+    if fails:
+        done = forked.advisor(tmp_path, *words, limit_s=LIMIT_S, environment=environment)
+    else:  # torch is imported by each rank, under the agent's eyes
+        argv = [sys.executable, "-m", "advisor", *words]
+        done = subprocess.run(
+            argv, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False
+        )
     assert sorted(done.stdout.split("\n")) == ["", "0: 2 True", "1: 2 True"]
     assert done.returncode == (1 if fails else 0), done.stderr
     assert not list(temporary.glob("advisor-run-*"))
@@ -62,8 +70,8 @@ if not rank:
 def test_batches_stay_where_the_script_starts_its_other_ranks_by_itself(setting: str, tmp_path: Path) -> None:
     """They have no agent: this rank would have fewer updates than they, who would wait for it."""
     (tmp_path / "train.py").write_text(STARTS_ITS_OWN)
-    argv = [sys.executable, "-m", "advisor", "run", "--set", setting, "train.py"]
     environment = {name: value for name, value in os.environ.items() if name not in ("WORLD_SIZE", "RANK")}
-    done = subprocess.run(argv, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    words = ("run", "--set", setting, "train.py")
+    done = forked.advisor(tmp_path, *words, limit_s=LIMIT_S, environment=environment)
     assert (done.returncode, done.stdout) == (0, "24\n"), done.stderr
     assert "keeps the script's value: the script has started its 2 ranks by itself" in done.stderr

@@ -82,7 +82,7 @@ def test_files_and_cached_bytecode_stay_as_they_are(folder: Path) -> None:
 def test_a_traceback_shows_the_lines_of_the_file(folder: Path) -> None:
     done = run(folder, "train.py", "fail", constants={"": {"BATCH": 128}})
     assert done.code == 1
-    assert done.err == plain(folder, "train.py", "fail").err.replace("64", "128")
+    assert done.err == plain(folder, "train.py", "fail").err.replace("Error: 64", "Error: 128")
     assert "line 18" in done.err
 
 

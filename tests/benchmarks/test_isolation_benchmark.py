@@ -28,13 +28,13 @@ def test_there_are_57_ways() -> None:
     assert set(WAYS) >= METADATA
 
 
-@pytest.mark.slow
+@pytest.mark.slow(12)
 @pytest.mark.parametrize("level", [Level.OVERLAY, Level.LANDLOCK])
 def test_no_way_changes_a_file_outside(level: Level) -> None:
     assert [one for one in outcomes(level) if one.changed] == []
 
 
-@pytest.mark.slow
+@pytest.mark.slow(12)
 @pytest.mark.parametrize("level", [Level.LANDLOCK_ALONE, Level.COPY])
 def test_what_changes_in_the_project_is_reported(level: Level) -> None:
     _relative, project, elsewhere = _ways.PLACES

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import forked
+import forked_keepers
 import psutil
 from search.thin import COMMAND
 
@@ -26,7 +27,7 @@ COMMAND_S = 120.0
 """No command here needs a quarter of this on an idle machine; what takes longer hangs."""
 GONE_S = 10.0
 """After kill -9 of the command its processes die when the kernel tells them: on a busy machine in seconds."""
-MARK = "ADVISOR_FAULT_TEST"
+MARK = forked_keepers.MARK
 
 TRAINING = """\
 import os, signal, sys, threading, time
@@ -116,18 +117,26 @@ class Desk:
             start_new_session=True,
         )
 
-    def advisor(self, *words: object, prefix: Sequence[str] = (), thin: bool = False) -> Ended:
+    def advisor(self, *words: object, prefix: Sequence[str] = (), thin: bool = False, forks: bool = False) -> Ended:
+        """The command and its end; `forks`: its scripts begin with torch imported."""
         if prefix:
             return ended(self.start(*words, prefix=prefix))
         self.project.mkdir(exist_ok=True)
         environment = {**os.environ, MARK: self.mark, **self.environment}
-        done = forked.advisor(self.project, *words, limit_s=COMMAND_S, environment=environment, thin=thin)
+        done = forked.advisor(self.project, *words, limit_s=COMMAND_S, environment=environment, thin=thin, forks=forks)
         return Ended(code=done.returncode, stdout=done.stdout, stderr=done.stderr)
 
-    def profile(self, script: object, *words: object, options: Sequence[object] = (), thin: bool = False) -> Ended:
+    def profile(
+        self,
+        script: object,
+        *words: object,
+        options: Sequence[object] = (),
+        thin: bool = False,
+        forks: bool = True,
+    ) -> Ended:
         """`advisor profile --json` with a short budget."""
         usual = ("profile", "--runs", self.runs, "--json", "--budget", "1")
-        return self.advisor(*usual, *options, script, *words, thin=thin)
+        return self.advisor(*usual, *options, script, *words, thin=thin, forks=forks)
 
     def left(self) -> list[str]:
         """Processes that came from here and still live; waits a moment for those that are just being ended."""
@@ -139,10 +148,14 @@ class Desk:
     def alive(self) -> list[str]:
         found = []
         for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                if process.status() != psutil.STATUS_ZOMBIE and process.environ().get(MARK) == self.mark:
+            with contextlib.suppress(psutil.Error, OSError):
+                if process.status() != psutil.STATUS_ZOMBIE and self._is_ours(process):
                     found.append(f"{process.pid} {' '.join(process.cmdline())}")
         return found
+
+    def _is_ours(self, process: psutil.Process) -> bool:
+        is_fork = Path(f"/proc/{process.pid}/comm").read_text().strip() == forked_keepers.name_of(self.mark)
+        return is_fork or process.environ().get(MARK) == self.mark
 
     def end_all(self) -> None:
         """Whatever a failed test has left."""

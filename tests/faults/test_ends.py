@@ -22,6 +22,8 @@ class Case:
     code: int
     said: str
     options: tuple[str, ...] = ()
+    forks: bool = True
+    """Whether the script may begin with torch imported."""
 
 
 HANGS = ("--no-progress-limit", "3")
@@ -69,7 +71,9 @@ CASES = {
         code=NOTHING_MEASURED,
         said="without a backward pass or an optimizer step",
     ),
-    "no torch": Case(script="print('hello')\n", kind="no_steps", code=NOTHING_MEASURED, said="never imported torch"),
+    "no torch": Case(
+        script="print('hello')\n", kind="no_steps", code=NOTHING_MEASURED, said="never imported torch", forks=False
+    ),
     "two updates": Case(
         script=training(updates=2), kind="no_steps", code=NOTHING_MEASURED, said="ended after 2 updates"
     ),
@@ -85,7 +89,7 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_an_end_with_nothing_measured_is_named(name: str, desk: Desk) -> None:
     case = CASES[name]
-    done = desk.profile(desk.script(case.script), options=case.options)
+    done = desk.profile(desk.script(case.script), options=case.options, forks=case.forks)
     assert (done.code, failure_of(done)["kind"]) == (case.code, case.kind), done.stderr
     assert case.said in failure_of(done)["message"]
     assert failure_of(done)["message"].count("\n") == 0
@@ -173,7 +177,7 @@ def test_a_loss_that_is_no_number_is_a_failure_beside_what_was_measured(desk: De
 
 @pytest.mark.parametrize("wild", ["ignores_sigterm", "forks_daemon"])
 def test_no_process_of_the_script_outlives_the_command(wild: str, desk: Desk) -> None:
-    done = desk.profile(WILD / f"{wild}.py")
+    done = desk.profile(WILD / f"{wild}.py", forks=False)
     assert done.code == 0, done.stderr
     assert (desk.left(), desk.scratch) == ([], [])
 
@@ -191,7 +195,8 @@ os.wait()
 
 @pytest.mark.parametrize("isolation", ["landlock", "copy", "none"])
 def test_no_daemon_outlives_the_command_without_a_process_namespace(isolation: str, desk: Desk) -> None:
-    done = desk.profile(desk.script(training(setup=DAEMON, updates=BRIEF)), options=["--isolation", isolation])
+    options = ["--isolation", isolation]
+    done = desk.profile(desk.script(training(setup=DAEMON, updates=BRIEF)), options=options, forks=False)
     if done.code == 5:
         pytest.skip(done.last_line)
     assert (done.code, desk.left()) == (TOO_FEW, []), done.stderr

@@ -160,7 +160,8 @@ with multiprocessing.Manager() as manager:
 """
     if isolation == "overlay":  # without a namespace of its own, a session of its own looks like another program
         own += DAEMON
-    done = desk.profile(desk.script(training(setup=own, updates=BRIEF)), options=["--isolation", isolation])
+    options = ["--isolation", isolation]
+    done = desk.profile(desk.script(training(setup=own, updates=BRIEF)), options=options, forks=False)
     if done.code == 5:
         pytest.skip(done.last_line)
     assert (done.code, "connects to" in done.stderr) == (TOO_FEW, False), done.stderr

@@ -12,7 +12,7 @@ from advisor.storage.run_store import list_runs, load_profile
 
 from .commands import WILD, Desk, ended, training
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(15)
 
 MOST_MEMORY_MIB = 120
 """Half of what the script prints."""

@@ -44,7 +44,7 @@ def test_a_search_its_file_its_page_and_its_logs_hold_no_secret(desk: Desk) -> N
     desk.environment["HOME"] = str(desk.folder)
     script = desk.script(training(setup=SAYS, loop="time.sleep(0.01)", updates=100_000))
     tune = ("tune", "--runs", desk.runs, "--knobs", "threads", "--budget", "5", "--no-verify")
-    done = desk.advisor(*tune, script, *WORDS, thin=True)
+    done = desk.advisor(*tune, script, *WORDS, thin=True, forks=True)
     assert done.code == 0, done.stderr
     (run,) = run_store.list_runs(desk.runs)
     page = desk.advisor("report", run.run_id, "--runs", desk.runs, "--html")
@@ -62,7 +62,7 @@ def test_a_search_its_file_its_page_and_its_logs_hold_no_secret(desk: Desk) -> N
 @pytest.mark.slow(10)
 def test_a_script_that_fails_with_a_secret_is_reported_without(desk: Desk) -> None:
     script = desk.script(training(loop="if step == 5: raise ValueError('bad key ' + sys.argv[2] + ' ' + sys.argv[4])"))
-    done = desk.advisor("profile", "--runs", desk.runs, "--budget", "1", script, *WORDS)
+    done = desk.advisor("profile", "--runs", desk.runs, "--budget", "1", script, *WORDS, forks=True)
     assert f"ValueError: bad key {HIDDEN} postgresql://{HIDDEN}@host/db" in done.stdout + done.stderr
     assert (KEY in done.stdout + done.stderr, PASSWORD in done.stdout + done.stderr) == (False, False)
     assert_kept_for_the_user_alone(desk.runs)

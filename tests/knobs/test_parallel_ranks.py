@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 
 pytestmark = pytest.mark.slow
@@ -95,17 +95,14 @@ def shared() -> Iterator[Path]:
 
 def run(folder: Path, shared: Path, way: str) -> subprocess.CompletedProcess[str]:
     (folder / "train.py").write_text(SCRIPT)
-    with Path("/dev/zero").open() as not_null:
-        return subprocess.run(
-            [sys.executable, "-m", "advisor", "run", "--set", "processes=2", "train.py", way, str(shared)],
-            cwd=folder,
-            env={**os.environ, "XDG_STATE_HOME": str(folder / "state")},
-            stdin=not_null,
-            capture_output=True,
-            text=True,
-            timeout=LIMIT_S,
-            check=False,
-        )
+    return forked.advisor(
+        folder,
+        *("run", "--set", "processes=2", "train.py", way, shared),
+        limit_s=LIMIT_S,
+        environment={**os.environ, "XDG_STATE_HOME": str(folder / "state")},
+        forks=True,
+        stdin="/dev/zero",
+    )
 
 
 def of_both(shared: Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import os
 import subprocess
-import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -146,11 +145,14 @@ if __name__ == "__main__":
 """
 
 
-def run(folder: Path, way: str, *settings: str, text: str = SCRIPT) -> subprocess.CompletedProcess[str]:
+def run(
+    folder: Path, way: str, *settings: str, text: str = SCRIPT, forks: bool = True
+) -> subprocess.CompletedProcess[str]:
+    """The training with these settings; without `forks` its processes import torch themselves, with the agent there."""
     (folder / "train.py").write_text(text)
     words = [word for setting in settings for word in ("--set", setting)]
     environment = {**os.environ, "XDG_STATE_HOME": str(folder / "state")}
-    return forked.advisor(folder, "run", *words, "train.py", way, limit_s=LIMIT_S, environment=environment)
+    return forked.advisor(folder, "run", *words, "train.py", way, limit_s=LIMIT_S, environment=environment, forks=forks)
 
 
 @functools.cache
@@ -207,7 +209,7 @@ def unpickled(folder: Path, name: str) -> str:
 )
 def test_two_processes_with_copies_train_what_one_trains(way: str, tmp_path: Path) -> None:
     printed, saved, _ = alone(way)
-    done = run(tmp_path, way, "parallelism=ddp", "processes=2")
+    done = run(tmp_path, way, "parallelism=ddp", "processes=2", forks=way != "workers")
     assert (done.returncode, done.stdout) == (0, printed), done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
     assert difference(saved, torch.load(tmp_path / "saved.pt")) < ROUNDING
@@ -246,7 +248,7 @@ def test_data_parallel_is_given_the_only_device_whatever_it_asks_for(monkeypatch
 )
 def test_two_processes_with_pieces_save_what_one_saves(way: str, form: str, tmp_path: Path) -> None:
     printed, saved, whole = alone(way)
-    done = run(tmp_path, way, f"parallelism={form}", "processes=2")
+    done = run(tmp_path, way, f"parallelism={form}", "processes=2", forks=way != "resumed")
     assert (done.returncode, done.stdout) == (0, printed), done.stderr
     assert difference(without_spare(saved), without_spare(torch.load(tmp_path / "saved.pt"))) < ROUNDING
     (tmp_path / "one.pt").write_bytes(whole)
@@ -336,17 +338,9 @@ train.main("plain")
 def test_one_process_that_fails_ends_all(what: str, where: str, code: int, said: str, tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(SCRIPT)
     (tmp_path / "failing.py").write_text(FAILING)
-    with Path("/dev/zero").open() as not_null:
-        done = subprocess.run(
-            [sys.executable, "-m", "advisor", "run", "--set", "processes=2", "failing.py", "", what, where],
-            cwd=tmp_path,
-            env={**os.environ, "XDG_STATE_HOME": str(tmp_path / "state")},
-            stdin=not_null,
-            capture_output=True,
-            text=True,
-            timeout=LIMIT_S,
-            check=False,
-        )
+    environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path / "state")}
+    words = ("run", "--set", "processes=2", "failing.py", "", what, where)
+    done = forked.advisor(tmp_path, *words, limit_s=LIMIT_S, environment=environment, forks=True, stdin="/dev/zero")
     assert done.returncode == code, done.stderr
     assert said in done.stderr
     assert done.stderr.count("ValueError: boom") == (what == "raise")
@@ -444,7 +438,7 @@ def test_fresh_processes_are_verified_with_their_companions(tmp_path: Path) -> N
     (tmp_path / "advisor.yaml").write_text("version: 1\nsettings: {parallelism: ddp, processes: 2, threads: 1}\n")
     environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path / "state")}
     words = ("verify", "--rounds", "2", "--json", "--config", "advisor.yaml", "train.py")
-    done = forked.advisor(tmp_path, *words, limit_s=LIMIT_S, environment=environment, thin=True)
+    done = forked.advisor(tmp_path, *words, limit_s=LIMIT_S, environment=environment, thin=True, forks=True)
     # Two processes may be slower for updates as short as these, which a quiet machine shows.
     assert done.returncode in (0, ExitCode.BELOW_THRESHOLD), done.stderr
     assert "failed" not in done.stdout

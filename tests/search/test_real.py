@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import advisor
 from advisor.errors import UsageError
 from advisor.search import trial_log
 
+from . import thin
 from .thin import COMMAND, make_thin
 
 pytestmark = [pytest.mark.slow(8), pytest.mark.usefixtures("forks")]
@@ -66,6 +68,12 @@ def tune(script: Path, **options: Any) -> Any:
     return advisor.tune(script, runs=script.parent / "runs", **{"budget": 120, "verify": False, **options})
 
 
+@pytest.fixture
+def few_trials(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For what one trial shows as well as eight."""
+    monkeypatch.setattr(thin, "SETTINGS", replace(thin.SETTINGS, most_trials=2))
+
+
 def kinds(found: Any, knob: str) -> list[str]:
     return [trial.outcome.kind for trial in found.trials if knob in trial.config.as_dict()]
 
@@ -93,6 +101,7 @@ def test_a_dry_run_shows_the_space_and_tries_nothing(script: Path) -> None:
     assert any(one.why.startswith("not among knobs=") for one in found.recommendation.skipped)
 
 
+@pytest.mark.usefixtures("few_trials")
 def test_a_search_for_memory_measures_the_peak_of_every_trial(script: Path) -> None:
     found = tune(script, objective="memory", tolerance="10%", knobs=["num_workers"])
     assert found.objective.name == "memory"
@@ -152,6 +161,7 @@ def test_energy_that_cannot_be_read_is_said_before_anything_is_run(
     assert list((script.parent / "runs").glob("*-train-*")) == []
 
 
+@pytest.mark.usefixtures("few_trials")
 def test_energy_is_measured_where_there_is_a_counter(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from advisor.hardware.energy import Counter
 

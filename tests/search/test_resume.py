@@ -17,7 +17,7 @@ from advisor.search import trial_log
 
 from .thin import COMMAND
 
-pytestmark = pytest.mark.slow(20)
+pytestmark = pytest.mark.slow(30)
 
 LIMIT_S = 240
 SCRIPT = """

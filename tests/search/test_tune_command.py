@@ -46,7 +46,7 @@ def tune(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_search_from_another_folder_writes_its_answer_there_and_nothing_else(tmp_path: Path) -> None:
-    done = tune(tmp_path, "--budget", "20s", "--json")
+    done = tune(tmp_path, "--budget", "12s", "--json")
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert answer["trials"][0]["config"] == {}

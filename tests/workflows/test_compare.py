@@ -348,9 +348,9 @@ def test_a_version_that_crashes_ends_with_its_traceback_and_exit_code_3(project:
 
 @pytest.mark.slow
 def test_a_slower_working_tree_ends_with_exit_code_6_and_leaves_nothing(project: Path, tmp_path: Path) -> None:
-    (project / "pause.py").write_text("PAUSE = 0.04\n")
+    (project / "pause.py").write_text("PAUSE = 0.02\n")
     git(project, "commit", "-qam", "so long that a busy machine adds little to it")
-    (project / "pause.py").write_text("PAUSE = 0.12\n")
+    (project / "pause.py").write_text("PAUSE = 0.06\n")
     before = digest(project)
     done = advisor(
         *("--runs", tmp_path / "runs", "--against", "HEAD", "--fail-below", "0.95", "--rounds", "2", "--json"),

@@ -10,7 +10,7 @@ import advisor
 from advisor import api
 from advisor.types import Profile
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forks", "thin")]
+pytestmark = [pytest.mark.slow(16), pytest.mark.usefixtures("forks", "thin")]
 
 WAITS = """
 import time

@@ -15,9 +15,9 @@ import advisor
 from advisor.report.profile.terminal import render_profile
 from advisor.types import Profile
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forks", "thin")]
+pytestmark = [pytest.mark.slow(12), pytest.mark.usefixtures("forks", "thin")]
 
-BUDGET_S = 14.0
+BUDGET_S = 10.0
 """Enough for what-ifs, too, where other tests keep the machine busy."""
 
 SCRIPT = '''

@@ -21,7 +21,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-pytestmark = pytest.mark.usefixtures("thin")
+pytestmark = pytest.mark.usefixtures("thin", "rank_forks")
 
 
 def profiled(line: list[str], budget: float = 5) -> Profile:
@@ -150,6 +150,7 @@ def test_ranks_are_equal_again_after_the_loop_without_sending(tmp_path: Path) ->
 
 
 @pytest.mark.slow(12)
+@pytest.mark.usefixtures("no_forks")
 def test_a_rank_that_comes_late_is_the_straggler(tmp_path: Path) -> None:
     found = profiled(training(tmp_path, each="time.sleep(0.02 if rank == 1 else 0.002)"))
     slow = finding(found, "straggler")

@@ -356,7 +356,7 @@ def test_the_best_is_asked_for_first_and_the_cheapest_last(tmp_path: Path, monke
     assert desk.verified_configs == [BEST, LARGE, CHEAP]
 
 
-@pytest.mark.slow
+@pytest.mark.slow(45)
 def test_a_search_proves_in_fresh_processes_and_verify_continues_its_rounds(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(TRAINING)
 

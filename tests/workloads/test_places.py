@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forks", "thin")]
 HERE = Path(__file__).resolve().parent
 PACKAGE = Path(advisor.__file__).resolve().parent
 STANDARD_LIBRARY = Path(sysconfig.get_paths()["stdlib"]).resolve()
-BUDGET_S = 3.0
+BUDGET_S = 2.0
 SCRIPTS = ("char_lm_tokenise", "deepcopy_ema", "save_every_step", "validate_often")
 """Work of the loader, of the standard library inside the loop, of torch's serialisation, and of an evaluation."""
 
