@@ -31,6 +31,11 @@ if TYPE_CHECKING:
     from ._controls import Controls
 
 SINGLE, DDP, FSDP2, FSDP2_NO_RESHARD, FSDP2_HYBRID = "single", "ddp", "fsdp2", "fsdp2_no_reshard", "fsdp2_hybrid"
+TENSOR = "tensor"
+BY_HAND_OF_TENSOR = (
+    "torch.distributed.tensor.parallel.parallelize_module with ColwiseParallel and RowwiseParallel on each block, before "
+    "the optimizer is made, started by torchrun, with the same batches on each process"
+)
 BY_HAND_IN_HYBRID = (
     "torch.distributed.fsdp.fully_shard(..., mesh=init_device_mesh(device, (2, processes // 2))) on each block and the "
     "model, before the optimizer is made, and a DistributedSampler, started by torchrun"
@@ -76,7 +81,7 @@ def _effect(_hardware: Hardware, workload: Workload) -> str:
 
 
 def _apply(controls: Controls, value: Any) -> None:
-    controls.parallel.set(value)
+    controls.parallel.set(value, lambda why: controls.broke(KNOB.id, why))
 
 
 def _plain(_objects: PlainObjects, value: Any) -> str | None:
@@ -117,7 +122,7 @@ KNOB = Knob(
     starts_ranks=True,
     shortens_computing=True,
     set_on=("model", "optimizer"),
-    wrong=one_of(SINGLE, DDP, FSDP2, FSDP2_NO_RESHARD, FSDP2_HYBRID),
+    wrong=one_of(SINGLE, DDP, FSDP2, FSDP2_NO_RESHARD, FSDP2_HYBRID, TENSOR),
     needs="processes",
     excludes=("micro_batch", "early_stopping"),
     by_hand="torch.nn.parallel.DistributedDataParallel(model) and a DistributedSampler, started by torchrun",
@@ -128,6 +133,7 @@ KNOB = Knob(
         FSDP2_NO_RESHARD: "torch.distributed.fsdp.fully_shard(..., reshard_after_forward=False) on each block and the "
         "model, before the optimizer is made, and a DistributedSampler, started by torchrun",
         FSDP2_HYBRID: BY_HAND_IN_HYBRID,
+        TENSOR: BY_HAND_OF_TENSOR,
     },
     chosen_for=("device",),
     plain=_plain,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import random
 import sys
+import zlib
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -52,6 +53,14 @@ def as_the_first(ranks: Ranks) -> Iterator[None]:
     finally:
         if ranks.rank:
             _set(own)
+
+
+def digest() -> int:
+    """Return a number that differs where processes have drawn other numbers."""
+    import torch
+
+    numbers = zlib.crc32(torch.get_rng_state().numpy().tobytes())
+    return zlib.crc32(repr(random.getstate()).encode(), numbers)
 
 
 def _states() -> dict[str, Any]:
