@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 SINGLE, DDP, FSDP2, FSDP2_NO_RESHARD, FSDP2_HYBRID = "single", "ddp", "fsdp2", "fsdp2_no_reshard", "fsdp2_hybrid"
 TENSOR = "tensor"
 BY_HAND_OF_TENSOR = (
-    "torch.distributed.tensor.parallel.parallelize_module with ColwiseParallel and RowwiseParallel on each block, before "
-    "the optimizer is made, started by torchrun, with the same batches on each process"
+    "torch.distributed.tensor.parallel.parallelize_module with ColwiseParallel and RowwiseParallel on each block, "
+    "before the optimizer is made, started by torchrun, with the same batches on each process"
 )
 BY_HAND_IN_HYBRID = (
     "torch.distributed.fsdp.fully_shard(..., mesh=init_device_mesh(device, (2, processes // 2))) on each block and the "

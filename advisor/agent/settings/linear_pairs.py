@@ -1,7 +1,7 @@
 """Linear layers that belong together in a block: some that widen, and the one that takes what they give.
 
-What belongs together shows in a trace of the block's own forward, never in names. `Pair.aligned` is true if the features
-pass from the first layers to the last one through elementwise operators only: each feature could be on another device.
+What belongs together shows in a trace of the block's own forward, never in names. `Pair.aligned` is true if the
+features pass from the first layers to the last one through elementwise operators only: each could be on another device.
 """
 
 from __future__ import annotations
@@ -12,16 +12,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 ELEMENTWISE = frozenset(
-    "relu relu_ relu6 gelu silu silu_ mish sigmoid sigmoid_ tanh tanh_ elu elu_ selu celu hardswish hardsigmoid leaky_relu"
-    " softplus hardtanh square abs erf exp clamp clamp_min clamp_max pow __pow__ neg __neg__ mul __mul__ __rmul__ mul_"
-    " __imul__ add __add__ __radd__ add_ __iadd__ sub __sub__ __rsub__ div __truediv__ true_divide sqrt rsqrt to float"
-    " half bfloat16 type_as contiguous clone identity dropout".split()
+    """
+    relu relu_ relu6 gelu silu silu_ mish sigmoid sigmoid_ tanh tanh_ elu elu_ selu celu hardswish hardsigmoid
+    leaky_relu softplus hardtanh square abs erf exp clamp clamp_min clamp_max pow __pow__ neg __neg__ mul __mul__
+    __rmul__ mul_ __imul__ add __add__ __radd__ add_ __iadd__ sub __sub__ __rsub__ div __truediv__ true_divide sqrt
+    rsqrt to float half bfloat16 type_as contiguous clone identity dropout
+    """.split()  # noqa: SIM905
 )
 """Names of functions that treat each feature alone."""
-DRAWING = frozenset("dropout dropout_ alpha_dropout feature_dropout bernoulli bernoulli_ rand_like randn_like".split())
-ADDING = frozenset("add __add__ __radd__ add_ __iadd__ sub __sub__ __rsub__".split())
-RESHAPING = frozenset("view reshape unflatten".split())
-LOOKING = frozenset("__get__ size dim stride numel is_floating_point element_size get_device storage_offset".split())
+DRAWING = ("dropout", "dropout_", "alpha_dropout", "feature_dropout", "bernoulli", "bernoulli_", "rand_like")
+ADDING = ("add", "__add__", "__radd__", "add_", "__iadd__", "sub", "__sub__", "__rsub__")
+RESHAPING = ("view", "reshape", "unflatten")
+LOOKING = ("__get__", "size", "dim", "stride", "numel", "is_floating_point", "element_size", "get_device")
 
 
 @dataclass
@@ -144,11 +146,11 @@ class Tracer:
         if name in LOOKING or (not flows and not used) or not outputs:
             return
         if used:
-            self._saw_layer(name, used, flows, inputs, outputs)
+            self._saw_layer(name, used, flows, outputs)
             return
         self._follow(name, flows, inputs, outputs, _draws(name, args, kwargs))
 
-    def _saw_layer(self, name: str, used: set[str], flows: list[_Flow], inputs: list[Any], outputs: list[Any]) -> None:
+    def _saw_layer(self, name: str, used: set[str], flows: list[_Flow], outputs: list[Any]) -> None:
         if name not in ("linear", "addmm") or len(used) != 1 or len(outputs) != 1:
             self._lost |= used  # its weight is used by something else as well
             for flow in flows:

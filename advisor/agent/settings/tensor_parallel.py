@@ -166,23 +166,26 @@ class TensorParallel:
         return why is None
 
     def _why_whole(self, block: Any, pair: Pair) -> str | None:
+        """Return why this pair cannot be shared out, as its layers and the trace show; None if it can be tried."""
         layers = dict(block.named_modules())
-        first, last, ranks = [layers[name] for name in pair.first], layers[pair.last], self._ranks.size
-        widths = {sizes(layer)[1] for layer in first}
+        first, last = [layers[name] for name in pair.first], layers[pair.last]
         if not pair.aligned and (len(first) < LEAST_OF_ATTENTION or not pair.heads):
             return "its parts are not separate layers" if len(first) == 1 else "what is between them mixes features"
-        if pair.aligned and widths != {sizes(last)[0]}:
-            return "what is between them changes the number of features"
-        if any(width % ranks for width in widths) or sizes(last)[0] % ranks:
-            return f"{' and '.join(map(str, sorted(widths)))} features cannot be divided among {ranks} processes"
-        if any(heads % ranks for heads in pair.heads):
-            return f"{' and '.join(map(str, sorted(pair.heads)))} heads cannot be divided among {ranks} processes"
         if any(id(one) in self._tied for layer in (*first, last) for one in layer.parameters()):
             return "a weight is used elsewhere as well"
         if any(layer._forward_hooks or layer._forward_pre_hooks for layer in (*first, last)):
             return "a layer has hooks of the script"
         if pair.draws or any(getattr(layers[name], "p", 0) for name in pair.dropouts):
             return "features are dropped at random inside"
+        return self._why_indivisible(pair, {sizes(layer)[1] for layer in first}, sizes(last)[0])
+
+    def _why_indivisible(self, pair: Pair, widths: set[int], taken: int) -> str | None:
+        if pair.aligned and widths != {taken}:
+            return "what is between them changes the number of features"
+        for counts, what in ((widths | {taken}, "features"), (pair.heads, "heads")):
+            if any(count % self._ranks.size for count in counts):
+                said = " and ".join(map(str, sorted(counts)))
+                return f"{said} {what} cannot be divided among {self._ranks.size} processes"
         return None
 
     def _adopt(self, shared: Shared) -> None:

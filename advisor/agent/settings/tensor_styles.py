@@ -13,7 +13,6 @@ from typing import Any
 from . import sharding, whole_copies
 from .linear_pairs import Pair, is_transposed
 
-
 TENSORS_OF_FORWARD, TENSORS_OF_BACKWARD = 3, 6
 """Tensors that attention on CPUs takes: query, key and value; in the backward its gradient, output and sums as well."""
 
