@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from advisor.planning.cost import Chain, Link
 from advisor.planning.stages import split_points
 
@@ -19,7 +21,7 @@ def test_equal_blocks_are_split_evenly() -> None:
     assert split_points(chain([1.0] * 12), 4) == ("h.3", "h.6", "h.9")
     # Ten blocks in four stages: two have three, and two have two.
     begins = [0, *(int(name[2:]) for name in split_points(chain([1.0] * 10), 4)), 10]
-    assert sorted(end - begin for begin, end in zip(begins, begins[1:], strict=False)) == [2, 2, 3, 3]
+    assert sorted(end - begin for begin, end in itertools.pairwise(begins)) == [2, 2, 3, 3]
 
 
 def test_the_head_counts_for_the_last_stage() -> None:

@@ -157,14 +157,19 @@ class Tracer:
                 self._lost |= flow.sources
             return
         (layer,) = used
-        narrow, wide = sizes(self._layers[layer])
-        if flows:
-            for source in frozenset().union(*(flow.sources for flow in flows)):
-                self._sinks.setdefault(source, set()).add(layer)
-            return
-        if wide >= narrow and layer not in self._sinks:
+        sources: frozenset[str] = frozenset().union(*(flow.sources for flow in flows))
+        if sources and all(flow.as_made for flow in flows) and not any(self._widens(source) for source in sources):
+            self._lost |= sources  # this layer may itself be the first of an MLP
+            sources = frozenset()
+        for source in sources:
+            self._sinks.setdefault(source, set()).add(layer)
+        if not sources and not any(layer in sinks for sinks in self._sinks.values()):
             self._note(outputs[0], _Flow(frozenset([layer])))
             self._sinks.setdefault(layer, set())
+
+    def _widens(self, name: str) -> bool:
+        taken, given = sizes(self._layers[name])
+        return given >= taken
 
     def _follow(self, name: str, flows: list[_Flow], inputs: list[Any], outputs: list[Any], draws: bool) -> None:
         sources: frozenset[str] = frozenset().union(*(flow.sources for flow in flows))

@@ -170,13 +170,15 @@ class TensorParallel:
         layers = dict(block.named_modules())
         first, last = [layers[name] for name in pair.first], layers[pair.last]
         if not pair.aligned and (len(first) < LEAST_OF_ATTENTION or not pair.heads):
-            return "its parts are not separate layers" if len(first) == 1 else "what is between them mixes features"
+            return "one layer gives several things" if len(first) == 1 else "what is between them mixes features"
         if any(id(one) in self._tied for layer in (*first, last) for one in layer.parameters()):
             return "a weight is used elsewhere as well"
         if any(layer._forward_hooks or layer._forward_pre_hooks for layer in (*first, last)):
             return "a layer has hooks of the script"
         if pair.draws or any(getattr(layers[name], "p", 0) for name in pair.dropouts):
             return "features are dropped at random inside"
+        if pair.aligned and any(sizes(layer)[1] < sizes(layer)[0] for layer in first):
+            return "it does not widen"
         return self._why_indivisible(pair, {sizes(layer)[1] for layer in first}, sizes(last)[0])
 
     def _why_indivisible(self, pair: Pair, widths: set[int], taken: int) -> str | None:
@@ -299,7 +301,9 @@ def _planned_by(model: Any) -> Iterator[Any]:
 
 
 def _kind(pair: Pair) -> str:
-    return "MLP" if pair.aligned else "attention"
+    if pair.aligned:
+        return "MLP"
+    return "attention" if pair.heads else "layers"
 
 
 def _in_words(error: Exception) -> str:
