@@ -26,7 +26,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-way = sys.argv[1]
+way = (sys.argv[1:] or ["plain"])[0]
 HEADS, WIDTH = (3, 18) if way == "three heads" else (4, 16)
 
 class Mlp(nn.Module):
@@ -88,7 +88,7 @@ def main():
     model = Net() if way != "no block" else nn.Sequential(nn.Embedding(50, 16), nn.Linear(16, 50))
     listed = list(model.parameters())
     groups = [{"params": listed[:2], "lr": 1e-3}, {"params": listed[2:]}]
-    optimizer = torch.optim.AdamW(groups, lr=3e-3, foreach=way == "by hand")
+    optimizer = torch.optim.AdamW(groups, lr=3e-3, eps=1e-5, foreach=way == "by hand")
     if way == "compiled":
         model.compile(backend="eager")
     data = torch.randint(0, 50, (64, 9), generator=torch.Generator().manual_seed(2))

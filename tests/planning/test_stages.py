@@ -25,7 +25,7 @@ def test_equal_blocks_are_split_evenly() -> None:
 
 
 def test_the_head_counts_for_the_last_stage() -> None:
-    assert split_points(chain([1.0] * 8, head=(2.0, 0.0)), 2) == ("h.5",)
+    assert split_points(chain([1.0] * 8, head=(2.0, 2.0)), 2) == ("h.5",)
 
 
 def test_a_slow_block_has_a_stage_with_fewer_others() -> None:

@@ -144,7 +144,7 @@ class Parallel:
         modules = self._trained_modules(optimizers)
         local = self._conflict(form) or parallel_refusals.why_not(optimizers, modules, self._steps)
         if form == TENSOR:
-            local = local or tensor_parallel.why_not(modules)
+            local = local or tensor_parallel.why_not(modules, compiles=self._roots.instead is not None)
         else:
             local = local or parallel_refusals.why_no_shares(self._loaders, self.ranks.size, self._clock.owner)
         self.ranks.connect(_device_of(optimizers))
@@ -197,6 +197,7 @@ class Parallel:
         self._steps.intervene(PLACE, self._reduction)
         self._loaders.deliveries.on_train_batch = self._batches.delivered
         self._loaders.deliveries.drawing = self._drawing_alike
+        rank_seeds.agree(self.ranks)
         mesh = sharding.mesh_of(device, self.ranks.size, hybrid=False)
         self._tensor = TensorParallel(self.ranks, self._clock, mesh, self._optimizers, self._say, self._refuse_late)
         self._tensor.begin(modules)

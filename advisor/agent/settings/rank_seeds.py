@@ -41,6 +41,13 @@ def differ(ranks: Ranks) -> None:
         _seed_numpy(numpy, seed)
 
 
+def agree(ranks: Ranks) -> None:
+    """Let every rank draw the numbers that the first one draws, from now on."""
+    first = ranks.first_of(_states() if not ranks.rank else None)
+    if ranks.rank:
+        _set(first)
+
+
 @contextlib.contextmanager
 def as_the_first(ranks: Ranks) -> Iterator[None]:
     """Draw what is drawn inside from the first rank's state; the others continue with their own afterwards."""
@@ -71,6 +78,7 @@ def _states() -> dict[str, Any]:
         "python": random.getstate(),
         "torch": torch.get_rng_state(),
         "numpy": numpy.get_state() if numpy is not None else None,
+        "device": torch.cuda.get_rng_state() if torch.cuda.is_available() and torch.cuda.is_initialized() else None,
     }
 
 
@@ -82,6 +90,8 @@ def _set(states: dict[str, Any]) -> None:
     numpy = _drawing(sys.modules.get("numpy"))
     if numpy is not None and states["numpy"] is not None:
         numpy.set_state(states["numpy"])
+    if states["device"] is not None:
+        torch.cuda.set_rng_state(states["device"])
 
 
 def _seed_numpy(numpy: ModuleType, seed: int) -> None:

@@ -33,8 +33,13 @@ MOST_REASONS = 3
 WRAPPERS = ("OptimizedModule", "DistributedDataParallel")
 
 
-def why_not(modules: list[Any]) -> str | None:
-    """Return why no block can be shared out, as far as it shows before the first forward; None if one may be."""
+def why_not(modules: list[Any], *, compiles: bool) -> str | None:
+    """Return why no block can be shared out, as far as it shows before the first forward; None if one may be.
+
+    `compiles` is true if a setting of ours compiles the model.
+    """
+    if compiles:
+        return "the model is compiled: what its blocks consist of is not seen"
     for module in modules:
         if type(module).__name__ in WRAPPERS:
             return f"the model is wrapped in {type(module).__name__}"
@@ -250,7 +255,7 @@ class _Trial:
         args, kwargs = _copied(self._inputs)
         buffers = {name: buffer.clone() for name, buffer in self._block.named_buffers()}
         dropping = [one for one in self._block.modules() if type(one).__name__ == "Dropout" and one.training]
-        devices = [torch.cuda.current_device()] if torch.cuda.is_available() and torch.cuda.is_initialized() else []
+        devices = sorted({one.device.index for one in self._block.parameters() if one.device.type == "cuda"})
         try:
             for one in dropping:
                 one.training = False

@@ -85,6 +85,11 @@ def _piece_of(cls: Any) -> Any:
     return _classes[cls]
 
 
+def _untyped(style: Any) -> Any:
+    """Return a style of torch, whose functions have no types."""
+    return style
+
+
 def _styles() -> tuple[Any, Any]:
     from torch import nn
     from torch.distributed.tensor import Replicate, Shard, distribute_module, distribute_tensor
@@ -99,32 +104,32 @@ def _styles() -> tuple[Any, Any]:
 
     class Column(ColwiseParallel):
         def _apply(self, module: Any, device_mesh: Any) -> Any:
-            dimension = 1 if is_transposed(module) else 0
+            dimension, style = 1 if is_transposed(module) else 0, _untyped(self)
             return distribute_module(
                 module,
                 device_mesh,
                 lambda _name, layer, mesh: part(layer, mesh, Shard(dimension), Shard(0)),
-                lambda layer, inputs, mesh: self._prepare_input_fn(
-                    self.input_layouts, self.desired_input_layouts, layer, inputs, mesh
+                lambda layer, inputs, mesh: style._prepare_input_fn(
+                    style.input_layouts, style.desired_input_layouts, layer, inputs, mesh
                 ),
-                lambda layer, outputs, mesh: self._prepare_output_fn(
-                    self.output_layouts, self.use_local_output, layer, outputs, mesh
+                lambda layer, outputs, mesh: style._prepare_output_fn(
+                    style.output_layouts, style.use_local_output, layer, outputs, mesh
                 ),
             )
 
     class Row(RowwiseParallel):
         def _apply(self, module: Any, device_mesh: Any) -> Any:
-            dimension = 0 if is_transposed(module) else 1
+            dimension, style = 0 if is_transposed(module) else 1, _untyped(self)
             self.desired_input_layouts = (Shard(-1),)
             return distribute_module(
                 module,
                 device_mesh,
                 lambda _name, layer, mesh: part(layer, mesh, Shard(dimension), Replicate()),
-                lambda layer, inputs, mesh: self._prepare_input_fn(
-                    self.input_layouts, self.desired_input_layouts, layer, inputs, mesh
+                lambda layer, inputs, mesh: style._prepare_input_fn(
+                    style.input_layouts, style.desired_input_layouts, layer, inputs, mesh
                 ),
-                lambda layer, outputs, mesh: self._prepare_output_fn(
-                    self.output_layouts, self.use_local_output, layer, outputs, mesh
+                lambda layer, outputs, mesh: style._prepare_output_fn(
+                    style.output_layouts, style.use_local_output, layer, outputs, mesh
                 ),
             )
 
