@@ -66,6 +66,8 @@ class Block(nn.Module):
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
         self.attention, self.mlp, self.drop = Attention(), Mlp(), nn.Dropout(0.1)
+        if way == "one dropout":
+            self.mlp.drop = self.drop
 
     def forward(self, x):
         x = x + self.drop(self.attention(self.norm1(x)))
@@ -139,7 +141,7 @@ def alone(way: str, text: str = SCRIPT) -> tuple[str, dict[str, Any], bytes]:
         ("by hand", "2 attention and 2 MLP in 2 Block are shared out among 2 processes"),
         ("three heads", "2 MLP in 2 Block are shared out among 2 processes; whole are: attention (attention.q, "),
         ("mixed features", "2 attention in 2 Block are shared out among 2 processes; whole are: layers (mlp.gate, "),
-        ("dropout inside", "2 attention in 2 Block are shared out among 2 processes; whole are: MLP (mlp.gate, mlp.up"),
+        ("one dropout", "2 attention in 2 Block are shared out among 2 processes; whole are: MLP (mlp.gate, mlp.up"),
         ("tied", "2 attention in 2 Block are shared out among 2 processes; whole are: MLP (mlp.up, mlp.down), as"),
     ],
 )
@@ -151,6 +153,16 @@ def test_two_processes_that_share_blocks_train_what_one_trains(way: str, shared:
     assert difference(saved, torch.load(tmp_path / "saved.pt")) < ROUNDING
     (tmp_path / "one.pt").write_bytes(whole)
     assert len(set(map(functools.partial(unpickled, tmp_path), ("one.pt", "whole.pt")))) == 1
+
+
+def test_features_in_parts_are_dropped_apart_and_all_else_alike(tmp_path: Path) -> None:
+    """The ranks are compared after each of the first updates: they end where one has drawn other numbers."""
+    printed, _saved, _whole = alone("dropout inside")
+    done = run(tmp_path, "dropout inside")
+    assert done.returncode == 0, done.stderr
+    assert "2 attention and 2 MLP in 2 Block are shared out among 2 processes\n" in done.stderr
+    one, shared = (float(text.split()[-3]) for text in (printed, done.stdout))
+    assert shared == pytest.approx(one, rel=0.1)
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,8 @@ class Pair:
     """True if a random function stands between them that is no module of torch's `Dropout`."""
     dropouts: set[str] = field(default_factory=set)
     """Modules between them that drop features at random."""
+    drops_elsewhere: bool = False
+    """True if one of these is called for something else as well."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -92,6 +94,7 @@ class Tracer:
         self._dropouts: dict[str, set[str]] = {}
         self._draws: set[str] = set()
         self._dropping: list[str] = []
+        self._drops_elsewhere: set[str] = set()
 
     @contextlib.contextmanager
     def watching(self, block: Any) -> Iterator[None]:
@@ -133,6 +136,7 @@ class Tracer:
             pair.draws = pair.draws or source in self._draws
             pair.heads |= self._heads.get(source, set())
             pair.dropouts |= self._dropouts.get(source, set())
+            pair.drops_elsewhere = bool(pair.dropouts & self._drops_elsewhere)
         return list(found.values())
 
     # --- one function -------------------------------------------------------------------------------------------------
@@ -143,6 +147,8 @@ class Tracer:
         flows = [flow for tensor in inputs if (flow := self._flows.get(id(tensor))) is not None]
         used = {self._by_weight[id(tensor)] for tensor in inputs if id(tensor) in self._by_weight}
         outputs = list(tensors_in(result))
+        if self._dropping and not flows and outputs:
+            self._drops_elsewhere.add(self._dropping[-1])
         if name in LOOKING or (not flows and not used) or not outputs:
             return
         if used:

@@ -198,8 +198,7 @@ class Parallel:
         self._loaders.deliveries.on_train_batch = self._batches.delivered
         self._loaders.deliveries.drawing = self._drawing_alike
         rank_seeds.agree(self.ranks)
-        mesh = sharding.mesh_of(device, self.ranks.size, hybrid=False)
-        self._tensor = TensorParallel(self.ranks, self._clock, mesh, self._optimizers, self._say, self._refuse_late)
+        self._tensor = TensorParallel(self.ranks, self._clock, device, self._optimizers, self._say, self._refuse_late)
         self._tensor.begin(modules)
         self._share_cpus(self.ranks.size)
 

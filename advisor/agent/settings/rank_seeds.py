@@ -74,11 +74,12 @@ def _states() -> dict[str, Any]:
     import torch
 
     numpy = _drawing(sys.modules.get("numpy"))
+    device: Any = torch.cuda
     return {
         "python": random.getstate(),
         "torch": torch.get_rng_state(),
         "numpy": numpy.get_state() if numpy is not None else None,
-        "device": torch.cuda.get_rng_state() if torch.cuda.is_available() and torch.cuda.is_initialized() else None,
+        "device": device.get_rng_state() if device.is_available() and device.is_initialized() else None,
     }
 
 

@@ -20,6 +20,7 @@ from ..loop.clock import StepClock
 from . import data_parallel, sharding
 from .blocks import repeated_blocks
 from .linear_pairs import Pair, Tracer, layers_of, sizes, tensors_in
+from .own_draws import drop_apart
 from .ranks import Ranks
 from .tensor_styles import Shared
 
@@ -57,12 +58,13 @@ class TensorParallel:
         self,
         ranks: Ranks,
         clock: StepClock,
-        mesh: Any,
+        device: str,
         optimizers: Callable[[], list[Any]],
         say: Callable[[str], None],
         refuse: Callable[[str], None],
     ) -> None:
-        self._ranks, self._clock, self._mesh, self._optimizers = ranks, clock, mesh, optimizers
+        self._ranks, self._clock, self._optimizers = ranks, clock, optimizers
+        self._mesh = sharding.mesh_of(device, ranks.size, hybrid=False)
         self._say, self._refuse = say, refuse
         self._slots: dict[int, tuple[Any, slots.CallSlot]] = {}
         self._class_name = ""
@@ -161,6 +163,8 @@ class TensorParallel:
             self._whole[f"{kinds} in {self._class_name}, as shared out {reasons[0]}"] += 1
             return False
         self._adopt(shared)
+        for name in {name for pair in pairs for name in pair.dropouts if getattr(modules[name], "p", 0)}:
+            drop_apart(modules[name], self._ranks.rank)
         self._shared.update(_kind(pair) for pair in pairs)
         return True
 
@@ -180,7 +184,8 @@ class TensorParallel:
             return "a weight is used elsewhere as well"
         if any(layer._forward_hooks or layer._forward_pre_hooks for layer in (*first, last)):
             return "a layer has hooks of the script"
-        if pair.draws or any(getattr(layers[name], "p", 0) for name in pair.dropouts):
+        drops = any(getattr(layers[name], "p", 0) for name in pair.dropouts)
+        if pair.draws or (drops and (not pair.aligned or pair.drops_elsewhere)):
             return "features are dropped at random inside"
         if pair.aligned and any(sizes(layer)[1] < sizes(layer)[0] for layer in first):
             return "it does not widen"

@@ -415,3 +415,18 @@ class Backwards(nn.Module):
 def test_blocks_are_in_the_order_of_their_calls(loop: Make) -> None:
     each = loop(Backwards()).traced()["blocks"]["each"]
     assert [one["name"] for one in each] == ["layers.2", "layers.1", "layers.0"]
+
+
+def test_torch_begins_stages_at_the_names_of_blocks(loop: Make) -> None:
+    from torch.distributed.pipelining import SplitPoint, pipeline
+
+    model = Backwards()
+    second, third = (one["name"] for one in loop(model).traced()["blocks"]["each"][1:])
+    inputs = torch.randn(8, 16)
+    spec = dict.fromkeys((second, third), SplitPoint.BEGINNING)
+    made = pipeline(model, mb_args=(inputs,), split_spec=spec)
+    assert made.num_stages == 3
+    values = inputs
+    for number in range(3):
+        values = made.get_stage_module(number)(values)
+    assert torch.allclose(values[0] if isinstance(values, tuple) else values, model(inputs), atol=1e-6)
