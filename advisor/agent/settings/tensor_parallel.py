@@ -41,6 +41,8 @@ def why_not(modules: list[Any], *, compiles: bool) -> str | None:
     """
     if compiles:
         return "the model is compiled: what its blocks consist of is not seen"
+    if not _torch_can():
+        return "this version of torch cannot share out layers: it takes torch 2.5 or newer"
     for module in modules:
         if type(module).__name__ in WRAPPERS:
             return f"the model is wrapped in {type(module).__name__}"
@@ -120,8 +122,14 @@ class TensorParallel:
         if id(block) in self._slots and block.training and torch.is_grad_enabled() and self._clock.mine():
             _block, slot = self._slots.pop(id(block))
             slots.take(block, slot)
-            self._clock.exclude(lambda: self._share(block, args, kwargs))
+            self._clock.exclude(lambda: self._share_safely(block, args, kwargs))
         return original(*args, **kwargs)
+
+    def _share_safely(self, block: Any, args: Any, kwargs: Any) -> None:
+        try:
+            self._share(block, args, kwargs)
+        except Exception as error:
+            self._whole[f"sharing {self._class_name} failed with {_in_words(error)}"] += 1
 
     def _share(self, block: Any, args: Any, kwargs: Any) -> None:
         """Share what can be shared of the block; it stays as it is where a rank has a reason against it."""
@@ -359,6 +367,17 @@ def _tolerance(tensor: Any) -> float:
     if kind == "cuda" and torch.backends.cuda.matmul.allow_tf32:
         steps.append(TF32_STEP)
     return float(max(steps) ** 0.5)
+
+
+def _torch_can() -> bool:
+    try:
+        from torch.distributed.tensor import DTensor, experimental
+
+        return hasattr(DTensor._op_dispatcher, "_allow_implicit_replication") and hasattr(
+            experimental, "register_sharding"
+        )
+    except (ImportError, AttributeError):
+        return False
 
 
 @contextlib.contextmanager

@@ -417,6 +417,7 @@ def test_blocks_are_in_the_order_of_their_calls(loop: Make) -> None:
     assert [one["name"] for one in each] == ["layers.2", "layers.1", "layers.0"]
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_torch_begins_stages_at_the_names_of_blocks(loop: Make) -> None:
     from torch.distributed.pipelining import SplitPoint, pipeline
 
