@@ -40,6 +40,8 @@ class Mlp(nn.Module):
 
     def forward(self, x):
         hidden = self.drop(F.silu(self.gate(x)) * self.up(x))
+        if way == "plain":
+            hidden = F.relu(hidden, inplace=True)
         if way == "mixed features":
             hidden = hidden.flip(-1)
         return self.down(hidden)

@@ -39,6 +39,8 @@ class Pair:
     """True if a random function stands between them that is no module of torch's `Dropout`."""
     dropouts: set[str] = field(default_factory=set)
     """Modules between them that drop features at random."""
+    in_place: bool = False
+    """True if the first layers' output is changed in place."""
     drops_elsewhere: bool = False
     """True if one of these is called for something else as well."""
 
@@ -95,6 +97,7 @@ class Tracer:
         self._draws: set[str] = set()
         self._dropping: list[str] = []
         self._drops_elsewhere: set[str] = set()
+        self._in_place: set[str] = set()
 
     @contextlib.contextmanager
     def watching(self, block: Any) -> Iterator[None]:
@@ -134,6 +137,7 @@ class Tracer:
             pair.first.append(source)
             pair.aligned = pair.aligned and source not in self._unaligned
             pair.draws = pair.draws or source in self._draws
+            pair.in_place = pair.in_place or source in self._in_place
             pair.heads |= self._heads.get(source, set())
             pair.dropouts |= self._dropouts.get(source, set())
             pair.drops_elsewhere = bool(pair.dropouts & self._drops_elsewhere)
@@ -184,6 +188,8 @@ class Tracer:
             self._lost |= sources  # a residual: what follows is of the whole block
             return
         as_made = all(flow.as_made for flow in flows)
+        if any(output is one for output in outputs for one in inputs):
+            self._in_place |= sources
         if self._dropping:
             for source in sources:
                 self._dropouts.setdefault(source, set()).add(self._dropping[-1])

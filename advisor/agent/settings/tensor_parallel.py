@@ -187,7 +187,7 @@ class TensorParallel:
         layers = dict(block.named_modules())
         first, last = [layers[name] for name in pair.first], layers[pair.last]
         if not pair.aligned and (len(first) < LEAST_OF_ATTENTION or not pair.heads):
-            return "one layer gives several things" if len(first) == 1 else "what is between them mixes features"
+            return "what is between them mixes features"
         if any(id(one) in self._tied for layer in (*first, last) for one in layer.parameters()):
             return "a weight is used elsewhere as well"
         if any(layer._forward_hooks or layer._forward_pre_hooks for layer in (*first, last)):
@@ -280,7 +280,7 @@ class _Trial:
             with torch.no_grad():
                 for name, buffer in self._block.named_buffers():
                     if not torch.equal(buffer, buffers[name]):
-                        buffer.copy_(buffers[name])
+                        buffer.data.copy_(buffers[name])  # unseen by the backward that is still to come
         return output, [tensor for tensor in tensors_in((args, kwargs)) if tensor.requires_grad]
 
     def _gradients(self, output: Any, inputs: list[Any]) -> list[tuple[str, Any]]:

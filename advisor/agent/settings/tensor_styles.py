@@ -40,6 +40,9 @@ class Shared:
             plan.update({name: column(use_local_output=pair.last not in as_dtensor) for name in pair.first})
             plan[pair.last] = row()
         parallelize_module(block, mesh, plan)
+        for name in {name for pair in pairs if pair.in_place for name in pair.first}:
+            # What torch hands on is a view that must not be changed in place.
+            modules[name].register_forward_hook(whole_copies.mark(_copy_output))
         self.renewed = {
             id(old): layer._parameters[name]
             for key, layer in self.layers.items()
@@ -65,6 +68,10 @@ class Shared:
             cls: Any = type(layer)
             layer.__class__ = _piece_of(cls)
             sharding.save_whole(layer)
+
+
+def _copy_output(_layer: object, _inputs: object, output: Any) -> Any:
+    return output.clone()
 
 
 def _state(layer: Any) -> dict[str, Any]:
