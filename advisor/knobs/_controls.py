@@ -64,7 +64,9 @@ class HiddenMuon(Protocol):
 class Parallel(Restorable, Protocol):
     """Training by several processes; both calls raise Refused with the reason why this one trains alone."""
 
-    def set(self, form: str) -> None: ...
+    def set(self, form: str, refuse_late: Callable[[str], None] = ...) -> None:
+        """Train in this form; `refuse_late` is told the reason if the first updates show one."""
+
     def choose(self, option: str, value: Any) -> None:
         """Choose an option of torch's reducer; None gives it up."""
 
@@ -119,6 +121,9 @@ class Controls(Protocol):
     @property
     def saved(self) -> dict[str, Any]:
         """Knob id → state that the knob needs to restore the baseline."""
+
+    def broke(self, name: str, why: str) -> None:
+        """Note that a setting has failed while the script trains."""
 
     def evaluate_in_batches(self, size: int | None, by: str) -> None: ...
     def stop_early(self, patience: Patience | None, by: str) -> None: ...

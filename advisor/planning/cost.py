@@ -51,6 +51,28 @@ class BlockCost:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Link:
+    """One block in the chain that a pipeline cuts: its name, and what a stage with it has more of."""
+
+    name: str
+    seconds: float
+    """Share in the time of forward and backward."""
+    bytes: float
+    """State and activations."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chain:
+    """Blocks of a measured model in their order; `rest` is what follows the last of them: head and loss."""
+
+    links: tuple[Link, ...]
+    rest_seconds: float
+    rest_bytes: float
+    by: str
+    """What the figures are, in words."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelCost:
     """Cost of a whole model. `first` and `last` stand for what is before and after the blocks: embedding, and head with
     loss."""
@@ -94,6 +116,8 @@ class ModelCost:
     """Relative error of times that rest on this."""
     tensor_degrees: tuple[int, ...] = ()
     """Degrees of tensor parallelism that divide the heads."""
+    chain: Chain | None = None
+    """None where the names of the blocks are not known."""
     why_no_tensor: str = ""
     why_no_blocks: str = "the model has no repeated blocks"
     notes: tuple[str, ...] = field(default=())

@@ -14,7 +14,7 @@ from ..errors import NothingMeasuredError
 from ..spelling import parameter
 from ..types import BlockUse, Hardware, MemoryUse, Profile, Recompute, Workload
 from .cluster import UNKNOWN_BANDWIDTH, UNKNOWN_PEAK
-from .cost import UNCERTAINTY, BlockCost, ModelCost, Work
+from .cost import UNCERTAINTY, BlockCost, Chain, Link, ModelCost, Work
 from .figures import Achieved, achieved
 
 MOST_OF_THE_TIME = 0.95
@@ -125,6 +125,7 @@ def from_profile(profile: Profile, *, precision: str, scaled: bool) -> ModelCost
         cast_bytes=2.0 if measured.workload.flags.autocast_dtype in AUTOCAST else 0.0,
         forward_working_bytes=measured.output_bytes / measured.micro_batch + _loss_copy(measured),
         gradients_in_forward=measured.gradients_in_forward,
+        chain=_chain(measured, share, kept.around),
         why_no_tensor=NO_HEADS,
         why_no_blocks=_why_no_blocks(profile),
         notes=_notes(measured, scaled),
@@ -244,6 +245,33 @@ def _block(blocks: BlockUse | None, kept: _KeptBytes, forward: Work, backward: W
         kept_bytes=kept_bytes,
         working_bytes=kept.a_block,
         boundary_bytes=boundary,
+    )
+
+
+def _chain(measured: Measured, share: float, around: float) -> Chain | None:
+    """Return the blocks with their time and memory; the blocks' `share` in the whole time is known, or their sizes."""
+    blocks, memory = measured.blocks, measured.memory
+    if blocks is None or not blocks.each or not all(one.name for one in blocks.each):
+        return None
+    state = sum(filter(None, (memory.parameters_bytes, memory.gradients_bytes, memory.optimizer_bytes)))
+    a_parameter = state / max(1, measured.parameters) or 1.0
+    of_forwards = sum(one.seconds_fraction for one in blocks.each)
+    timed = of_forwards > 0 and share > 0
+    steps = max(1, measured.workload.facts.micro_steps)
+    links = tuple(
+        Link(
+            name=one.name,
+            seconds=share * one.seconds_fraction / of_forwards if timed else 0.0,
+            bytes=a_parameter * one.parameters + one.kept_bytes / steps,
+        )
+        for one in blocks.each
+    )
+    outside = max(0, measured.parameters - blocks.parameters)
+    return Chain(
+        links=links,
+        rest_seconds=1 - share if timed else 0.0,
+        rest_bytes=a_parameter * outside + around * measured.micro_batch,
+        by="measured time and memory" if timed else "parameters and kept activations",
     )
 
 

@@ -12,6 +12,7 @@ from . import layouts as possible
 from .cluster import Cluster
 from .cost import UNCERTAINTY, ModelCost
 from .memory import device_memory
+from .stages import split_points
 from .timing import Timer
 
 DEFAULT_UNITS = 16384
@@ -51,6 +52,11 @@ def planned(
             f"no layout splits an update of {batch:,} samples over {cluster.device.count:,} devices: choose another "
             f"{parameter('global_batch', cluster.device.count)}"
         )
+    if cost.chain is not None:
+        points = functools.cache(functools.partial(split_points, cost.chain))
+        fitting, too_large = (
+            [replace(one, split_points=points(one.layout.stages)) for one in listed] for listed in (fitting, too_large)
+        )
     fitting.sort(key=lambda one: (-one.samples_per_s, one.memory.total_bytes))
     too_large.sort(key=lambda one: one.missing_bytes)
     return Plan(
@@ -69,6 +75,7 @@ def planned(
         considered=considered,
         assumptions=_assumptions(cost, cluster, precision),
         uncertainty=cost.uncertainty,
+        split_by=cost.chain.by if cost.chain is not None else "",
         improve=_improve(cost, cluster),
     )
 
@@ -175,6 +182,8 @@ def _improve(cost: ModelCost, cluster: Cluster) -> tuple[str, ...]:
         found.append("a profile of the script on one such device, in place of the model's sizes")
     elif cost.uncertainty > UNCERTAINTY:
         found.append("a profile of the script on one such device")
+    if cost.basis == "profile" and cost.chain is None and cost.blocks > 1 and cluster.device.count > 1:
+        found.append("a new profile, which names the blocks at which the stages of a pipeline can begin")
     if cluster.device.count > 1:
         found.append("the bandwidth of an all-reduce on these machines (nccl-tests), given by hand")
     return tuple(found)

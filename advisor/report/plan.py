@@ -16,6 +16,7 @@ from .terminal import TONES, print_safely
 
 MOST_ROWS = 10
 MOST_TOO_LARGE = 6
+MOST_SPLITS = 4
 ROUGH = 0.3
 """Uncertainty from which the speeds rest on counts alone."""
 NAMES = {
@@ -91,6 +92,7 @@ def _parts(found: Plan, everything: bool) -> Iterator[RenderableType]:
         if (line := _undecided(found)) is not None:
             yield Text()
             yield Text(line)
+        yield from _stages(found, _chosen(found.layouts, everything, MOST_ROWS))
     if found.too_large:
         yield Text()
         # The plain ways first: a reader looks for these.
@@ -163,6 +165,20 @@ def _fitting(found: Plan, rows: Sequence[PlannedLayout]) -> Table:
             _limit(one),
         )
     return table
+
+
+def _stages(found: Plan, rows: Sequence[PlannedLayout]) -> Iterator[RenderableType]:
+    """Say where the stages of the pipelines in the table begin, and how to make them."""
+    split = {one.layout.stages: one.split_points for one in rows if one.split_points}
+    if not split:
+        return
+    yield Text()
+    for stages, points in sorted(split.items())[:MOST_SPLITS]:
+        names = ", ".join(map(format.one_line, points))
+        yield Text(f"{stages} stages, balanced by {found.split_by}, begin at: the start, {names}.")
+    first = format.one_line(min(split.items())[1][0])
+    spec = f'{{"{first}": SplitPoint.BEGINNING, …}}'
+    yield Text(f"With torch.distributed.pipelining: pipeline(model, mb_args=…, split_spec={spec}).")
 
 
 def _too_large(rows: Sequence[PlannedLayout]) -> Table:

@@ -51,7 +51,7 @@ from .measurement import (
     WindowSummary,
 )
 from .noise_scale import NoiseScale
-from .operators import AttentionUse, BlockUse, FrozenPart, OperatorUse, UnusedGradients, ZeroProduct
+from .operators import AttentionUse, BlockUse, FrozenPart, OneBlock, OperatorUse, UnusedGradients, ZeroProduct
 from .planning import (
     PLAN_VERSION,
     Layout,
@@ -168,6 +168,7 @@ __all__ = [
     "ModelFacts",
     "NoiseScale",
     "Objective",
+    "OneBlock",
     "OperatorUse",
     "OptimizerFacts",
     "OtherProgram",

@@ -74,6 +74,19 @@ class UnusedGradients:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OneBlock:
+    """One of the repeated blocks."""
+
+    name: str
+    """Path of the module in its model, such as `transformer.h.6`."""
+    parameters: int
+    kept_bytes: int
+    """Activations kept for the backward, in the forwards of an update."""
+    seconds_fraction: float
+    """Share of its forward in the time of all operators of the update."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class BlockUse:
     """Repeated blocks of the model, all together, in the forwards of an update."""
 
@@ -89,6 +102,8 @@ class BlockUse:
     """Share in the time of all operators of the update."""
     flops_fraction: float | None
     """Share in the update's FLOPs; None if these were not counted."""
+    each: tuple[OneBlock, ...] = ()
+    """The blocks in the order of their calls; () in profiles of earlier versions."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,6 +39,11 @@ class Layout:
     def devices(self) -> int:
         return self.data * self.tensor * self.pipeline
 
+    @property
+    def stages(self) -> int:
+        """Return the stages of the pipeline; with several groups of blocks on a device, each is one."""
+        return self.pipeline * self.interleaved
+
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryParts:
@@ -115,6 +120,8 @@ class PlannedLayout:
     """Model FLOPs utilisation (MFU) in the plan's precision."""
     limits: str
     """What most of the time goes to beside the products, or the memory that is missing."""
+    split_points: tuple[str, ...] = ()
+    """Modules at which the stages of a pipeline begin, but for the first; () if their names are not known."""
 
     @property
     def fits(self) -> bool:
@@ -180,6 +187,8 @@ class Plan:
     assumptions: tuple[str, ...] = ()
     uncertainty: float = 0.15
     """Relative error of the speeds that the published tables show."""
+    split_by: str = ""
+    """What the stages of pipelines are balanced by; "" where their names are not known."""
     improve: tuple[str, ...] = ()
     """Measurements that would make the plan more certain."""
     run_folder: str = ""

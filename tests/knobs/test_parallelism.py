@@ -393,7 +393,7 @@ def test_several_devices_open_it() -> None:
     device = evidence.hardware.accelerators[0]
     hardware = replace(evidence.hardware, accelerators=tuple(replace(device, index=number) for number in range(4)))
     assert knobs.get("processes").values(hardware, evidence.workload).values == (4, 2)
-    assert knobs.get("parallelism").values(hardware, evidence.workload).values == ("fsdp2",)
+    assert knobs.get("parallelism").values(hardware, evidence.workload).values == ("fsdp2", "tensor")
     plain, normalised = (
         replace(evidence.workload, models=(replace(evidence.workload.models[0], layers=layers),))
         for layers in ({"Linear": 1}, {"Linear": 1, "BatchNorm2d": 1})

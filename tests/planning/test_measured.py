@@ -10,7 +10,7 @@ from report import sample
 
 import advisor
 from advisor.errors import NothingMeasuredError
-from advisor.types import BlockUse, OperatorUse, PlannedLayout, Profile, Trace
+from advisor.types import BlockUse, OneBlock, OperatorUse, PlannedLayout, Profile, Trace
 
 GIB = 2**30
 BLOCKS = BlockUse(
@@ -28,6 +28,17 @@ def traced(profile: Profile, *, blocks: BlockUse | None = BLOCKS) -> Profile:
     operators = OperatorUse(blocks=blocks)
     trace = Trace(updates=1, torch_calls_per_update=2000.0, kernel_median_s=None, calls=(), operators=operators)
     return replace(profile, trace=trace)
+
+
+EACH = tuple(
+    OneBlock(
+        name=f"transformer.h.{number}",
+        parameters=BLOCKS.parameters // 24,
+        kept_bytes=BLOCKS.kept_bytes // 24,
+        seconds_fraction=0.28 / 24,
+    )
+    for number in range(24)
+)
 
 
 def alone(profile: Profile, devices: str, **given: Any) -> PlannedLayout:
@@ -84,3 +95,21 @@ def test_a_profile_of_a_cpu_says_little_of_an_accelerator() -> None:
 def test_a_profile_that_lacks_what_a_plan_needs_is_refused(profile: Profile) -> None:
     with pytest.raises(NothingMeasuredError, match="plan"):
         advisor.plan(profile=profile, devices="h100")
+
+
+def test_stages_begin_at_the_blocks_that_were_measured() -> None:
+    profile = traced(sample.gpu_transformer(), blocks=replace(BLOCKS, each=EACH))
+    found = advisor.plan(profile=profile, devices="h100:4", global_batch=64)
+    split = {one.layout.stages: one.split_points for one in (*found.layouts, *found.too_large)}
+    assert split[1] == ()
+    assert len(split[2]) == 1
+    assert len(split[4]) == 3
+    assert found.split_by == "measured time and memory"
+    # A tenth of the FLOPs is the head's, which the last stage has beside its blocks.
+    assert split[2] == ("transformer.h.13",)
+
+
+def test_without_the_names_of_blocks_a_plan_asks_for_a_new_profile() -> None:
+    found = advisor.plan(profile=traced(sample.gpu_transformer()), devices="h100:4", global_batch=64)
+    assert not any(one.split_points for one in found.layouts)
+    assert any("names the blocks" in line for line in found.improve)

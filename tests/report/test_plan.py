@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -68,3 +69,22 @@ def test_json_is_whole_and_plain() -> None:
     assert sum(value for name, value in first["time"].items() if name != "total_s") == pytest.approx(
         first["time"]["total_s"]
     )
+
+
+def test_the_split_points_of_the_pipelines_in_the_table_are_said() -> None:
+    found = plan_of("h100:8x2", "llama3-8b")
+    split = tuple(
+        replace(one, split_points=tuple(f"layers.{8 * stage}" for stage in range(1, one.layout.stages)))
+        if one.layout.stages == 4
+        else one
+        for one in found.layouts
+    )
+    assert any(one.split_points for one in split)
+    named = replace(found, layouts=split, split_by="measured time and memory")
+    text = " ".join(text_of(named, everything=True).split())
+    assert (
+        "4 stages, balanced by measured time and memory, begin at: the start, layers.8, layers.16, layers.24." in text
+    )
+    assert 'split_spec={"layers.8": SplitPoint.BEGINNING, …}' in text
+    assert "stages, balanced" not in text_of(found, everything=True)
+    assert ["layers.8", "layers.16", "layers.24"] in [one["split_points"] for one in plan_json(named)["layouts"]]

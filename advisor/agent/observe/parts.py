@@ -35,6 +35,8 @@ class _Part:
         self.name = name
         self.module = module
         self.slot: Any = None
+        self.place = 0
+        """Place of its first call among those of all parts."""
         self.updates: set[int] = set()
         self.ns = 0
         self.flops = 0
@@ -72,6 +74,7 @@ class PartWatch:
         self._parts: list[_Part] = []
         self._open: list[_Part] = []
         self._operators: Operators | None = None
+        self._called = 0
 
     def find(self) -> None:
         """Look for the modules, and at their parameters, before operators are watched."""
@@ -132,6 +135,15 @@ class PartWatch:
             "parameters": sum(own.values()),
             "kept_bytes": sum(part.kept_bytes for part in found) // updates,
             "input_bytes": sum(part.input_bytes for part in found) // updates,
+            "each": [
+                {
+                    "name": part.name,
+                    "parameters": sum(map(numel, part.module.parameters())),
+                    "kept_bytes": part.kept_bytes // updates,
+                    "seconds_fraction": cost([part])["seconds_fraction"],
+                }
+                for part in sorted(found, key=lambda part: part.place)
+            ],
             **cost(found),
         }
 
@@ -161,6 +173,9 @@ class PartWatch:
             if self._open:
                 part.parents.add(self._open[-1])
             self._open.append(part)
+            if not part.place:
+                self._called += 1
+                part.place = self._called
             begin = operators.total_ns, self._flops.total, operators.draws_before, self._activations.held_bytes
             try:
                 result = original(*args, **kwargs)

@@ -20,16 +20,18 @@ from ..loader.shares import Sharing
 from ..loop.clock import StepClock
 from ..loop.roots import Root, Roots, modules_without_parent
 from ..loop.steps import Steps
-from . import parallel_refusals, rank_seeds, sharding
+from . import parallel_refusals, rank_seeds, sharding, tensor_parallel
 from .data_parallel import DataParallelConfined
 from .gradients import parameters_of
 from .ranks import DIVERGED, Ranks, give_of_first
 from .reduction import PLACE, Reduction
 from .shared_batches import SharedBatches
+from .tensor_parallel import TensorParallel
 
 COPIES, SHARDS, SHARDS_KEPT, HYBRID, ALONE = "ddp", "fsdp2", "fsdp2_no_reshard", "fsdp2_hybrid", "single"
+TENSOR = "tensor"
 """Forms: copies of the model, pieces of it, pieces that stay gathered between forward and backward, replicas in pieces,
-one process."""
+one process; and layers in parts, of which each process computes its own for the whole batch."""
 CHECKED_UPDATES = 5
 """Updates after each of which the ranks are compared; later, once an epoch."""
 
@@ -51,6 +53,8 @@ class Parallel:
         self._optimizers: Callable[[], list[Any]] = list
         self.form: str | None = None
         """Form in force; None if this process trains alone."""
+        self._tensor: TensorParallel | None = None
+        self._refuse_late: Callable[[str], None] = nothing
         self._batches = SharedBatches(loaders)
         self._reduction = Reduction(1, self._parameters, self._batches)
         self._began_at = 0
@@ -74,7 +78,7 @@ class Parallel:
     @property
     def in_pieces(self) -> bool:
         """True if this process holds only a part of each parameter."""
-        return self.form in (SHARDS, SHARDS_KEPT, HYBRID)
+        return self.form in (SHARDS, SHARDS_KEPT, HYBRID, TENSOR)
 
     # --- on and off ---------------------------------------------------------------------------------------------------
 
@@ -98,8 +102,12 @@ class Parallel:
         else:
             self.options[option] = value
 
-    def set(self, form: str) -> None:
-        """Train in this form from the next forward on. Raises Refused on all ranks, of which one then remains."""
+    def set(self, form: str, refuse_late: Callable[[str], None] = nothing) -> None:
+        """Train in this form from the next forward on. Raises Refused on all ranks, of which one then remains.
+
+        `refuse_late` is called with a reason that shows in the first updates only.
+        """
+        self._refuse_late = refuse_late
         if form == ALONE:
             return
         if self.ranks.size == 1:
@@ -121,6 +129,8 @@ class Parallel:
             self._steps.intervene(PLACE, None)
             self._roots.around_training = None
             self._reduction.detach()
+            if self._tensor is not None:
+                self._tensor.end()
             self._loaders.deliveries.sharing = None
             self._loaders.deliveries.on_train_batch = None
             self._loaders.deliveries.drawing = contextlib.nullcontext
@@ -133,11 +143,14 @@ class Parallel:
         optimizers = [one for one in self._optimizers() if parameters_of(one)]
         modules = self._trained_modules(optimizers)
         local = self._conflict(form) or parallel_refusals.why_not(optimizers, modules, self._steps)
-        local = local or parallel_refusals.why_no_shares(self._loaders, self.ranks.size, self._clock.owner)
+        if form == TENSOR:
+            local = local or tensor_parallel.why_not(modules, compiles=self._roots.instead is not None)
+        else:
+            local = local or parallel_refusals.why_no_shares(self._loaders, self.ranks.size, self._clock.owner)
         self.ranks.connect(_device_of(optimizers))
         self.ranks.agree(local)
         self._agree_on_the_state(modules)
-        if form not in (COPIES, self.form):
+        if form in (SHARDS, SHARDS_KEPT, HYBRID) and form != self.form:
             why = sharding.why_no_replicas(self.ranks.size) if form == HYBRID else None
             self.ranks.agree(why or sharding.why_not(self._called_root(modules), optimizers))
             mesh = sharding.mesh_of(_device_of(optimizers), self.ranks.size, hybrid=form == HYBRID)
@@ -145,7 +158,9 @@ class Parallel:
         if form != COPIES and self.options:
             self._say(f"{', '.join(self.options)} has no effect: the gradients of a model in pieces have no buckets")
         self._reduction.by_hand = form == COPIES
-        if self.form is None:
+        if form == TENSOR and self.form is None:
+            self._begin_alike(modules, optimizers)
+        elif self.form is None:
             self._begin(modules)
         self.form = form
         self._reduction.detach()
@@ -174,6 +189,19 @@ class Parallel:
             )
         self._share_cpus(ranks.size)
 
+    def _begin_alike(self, modules: list[Any], optimizers: list[Any]) -> None:
+        """Let every rank see the whole batch, draw the same numbers, and compute its part of each block."""
+        device = _device_of(optimizers)
+        # Kernels of a GPU may add in another order each time: what is whole would drift apart.
+        self._reduction = Reduction(self.ranks.size, self._same_everywhere, self._batches, by_hand=device != "cpu")
+        self._steps.intervene(PLACE, self._reduction)
+        self._loaders.deliveries.on_train_batch = self._batches.delivered
+        self._loaders.deliveries.drawing = self._drawing_alike
+        rank_seeds.agree(self.ranks)
+        self._tensor = TensorParallel(self.ranks, self._clock, device, self._optimizers, self._say, self._refuse_late)
+        self._tensor.begin(modules)
+        self._share_cpus(self.ranks.size)
+
     def _share_cpus(self, processes: int) -> None:
         """Let operators use this process' part of the CPUs at most; one process gets back what it had."""
         import torch
@@ -200,7 +228,8 @@ class Parallel:
         distributed = sys.modules.get("torch.distributed")
         if distributed is not None and distributed.is_initialized() and not self.ranks.connected:
             return "the script has started a process group of its own: run it with torchrun"
-        return f"the model already trains as {self.form}" if self.form not in (None, COPIES, form) else None
+        taken = self.form not in (None, form, COPIES) or (form == TENSOR and self.form == COPIES)
+        return f"the model already trains as {self.form}" if taken else None
 
     def _agree_on_the_state(self, modules: list[Any]) -> None:
         """Give every rank the first one's weights; refuse where the ranks have come here by different ways."""
@@ -258,6 +287,8 @@ class Parallel:
             self._diverged("the parameters do not change: the optimizer has others than the model")
         if since == 1 and self.form == COPIES:
             self._attach()
+        if self._tensor is not None:
+            self._tensor.update_ended(since)
 
     def _moves(self) -> bool:
         """Return whether the parameters should move: a rate that begins with 0 moves nothing for a while."""
@@ -307,6 +338,15 @@ class Parallel:
         with rank_seeds.as_the_first(self.ranks):
             yield
 
+    @contextlib.contextmanager
+    def _drawing_alike(self) -> Iterator[None]:
+        self._compare()
+        yield
+
+    def _same_everywhere(self) -> list[Any]:
+        """Return the parameters that every rank holds whole."""
+        return [parameter for parameter in self._parameters() if not hasattr(parameter, "placements")]
+
     # --- checks -------------------------------------------------------------------------------------------------------
 
     def _rates(self) -> list[float]:
@@ -319,8 +359,12 @@ class Parallel:
             self._has_moved = True
         self._weights = weights
         shown = weights if self.form == COPIES else ()
-        every = self.ranks.gather((self._clock.updates, self._batches.digest, self._rates(), shown))
-        for name, values in zip(("number of updates", "order of samples", "learning rate", "weights"), zip(*every)):
+        drawn = 0
+        if self.form == TENSOR:
+            shown, drawn = _checksum(self._same_everywhere()), rank_seeds.digest()
+        every = self.ranks.gather((self._clock.updates, self._batches.digest, self._rates(), drawn, shown))
+        names = ("number of updates", "order of samples", "learning rate", "random numbers", "weights")
+        for name, values in zip(names, zip(*every)):
             if any(repr(value) != repr(values[0]) for value in values):
                 self._diverged(f"the processes no longer have the same {name}")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import random
 import sys
+import zlib
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -40,6 +41,13 @@ def differ(ranks: Ranks) -> None:
         _seed_numpy(numpy, seed)
 
 
+def agree(ranks: Ranks) -> None:
+    """Let every rank draw the numbers that the first one draws, from now on."""
+    first = ranks.first_of(_states() if not ranks.rank else None)
+    if ranks.rank:
+        _set(first)
+
+
 @contextlib.contextmanager
 def as_the_first(ranks: Ranks) -> Iterator[None]:
     """Draw what is drawn inside from the first rank's state; the others continue with their own afterwards."""
@@ -54,14 +62,24 @@ def as_the_first(ranks: Ranks) -> Iterator[None]:
             _set(own)
 
 
+def digest() -> int:
+    """Return a number that differs where processes have drawn other numbers."""
+    import torch
+
+    numbers = zlib.crc32(torch.get_rng_state().numpy().tobytes())
+    return zlib.crc32(repr(random.getstate()).encode(), numbers)
+
+
 def _states() -> dict[str, Any]:
     import torch
 
     numpy = _drawing(sys.modules.get("numpy"))
+    device: Any = torch.cuda
     return {
         "python": random.getstate(),
         "torch": torch.get_rng_state(),
         "numpy": numpy.get_state() if numpy is not None else None,
+        "device": device.get_rng_state() if device.is_available() and device.is_initialized() else None,
     }
 
 
@@ -73,6 +91,8 @@ def _set(states: dict[str, Any]) -> None:
     numpy = _drawing(sys.modules.get("numpy"))
     if numpy is not None and states["numpy"] is not None:
         numpy.set_state(states["numpy"])
+    if states["device"] is not None:
+        torch.cuda.set_rng_state(states["device"])
 
 
 def _seed_numpy(numpy: ModuleType, seed: int) -> None:

@@ -7,6 +7,7 @@ one process saves and loads them. Lists of parameters that the script made befor
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable, Mapping
 from typing import Any, Callable
 
 from ..base.pass_through import stands_for
@@ -70,26 +71,33 @@ def apply(root: Any, optimizers: list[Any], mesh: Any, reshards: bool) -> None:
     after = dict(root.named_parameters(remove_duplicate=False))
     renewed = {id(old): after[name] for name, old in before.items()}
     for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            group["params"] = [renewed.get(id(parameter), parameter) for parameter in group["params"]]
-        for old in list(optimizer.state):
-            piece = renewed.get(id(old))
-            if piece is not None:
-                optimizer.state[piece] = {name: _cut(value, piece) for name, value in optimizer.state.pop(old).items()}
-        _save_whole(optimizer)
-    root.register_state_dict_post_hook(whole_copies.mark(_model_whole))
-    root.register_load_state_dict_pre_hook(whole_copies.mark(_model_in_pieces))
+        give_pieces(optimizer, renewed)
+        save_optimizer_whole(optimizer)
+    save_whole(root)
     whole_copies.allow(root)
-    clipping = _Clipping(before.values(), renewed)
-    replace_clipping(_patches, functools.partial(_for_pieces, clipping), lambda file: not is_library(file))
+    Clipping(before.values(), renewed).replace()
 
 
-class _Clipping:
+def give_pieces(optimizer: Any, renewed: dict[int, Any]) -> None:
+    """Give an optimizer the pieces in place of its parameters; `renewed` maps the ids of the latter."""
+    for group in optimizer.param_groups:
+        group["params"] = [renewed.get(id(parameter), parameter) for parameter in group["params"]]
+    for old in list(optimizer.state):
+        piece = renewed.get(id(old))
+        if piece is not None:
+            optimizer.state[piece] = {name: cut(value, piece) for name, value in optimizer.state.pop(old).items()}
+
+
+class Clipping:
     """Clipping for parameters by whatever reference the script holds; `kept` keeps the old ones' ids from reuse."""
 
-    def __init__(self, kept: Any, renewed: dict[int, Any]) -> None:
+    def __init__(self, kept: Iterable[Any] = (), renewed: Mapping[int, Any] | None = None) -> None:
         self.kept = list(kept)
-        self.renewed = renewed
+        self.renewed = dict(renewed or {})
+
+    def replace(self) -> None:
+        """Put it in place of torch's functions, in the script's modules as well."""
+        replace_clipping(_patches, functools.partial(_for_pieces, self), lambda file: not is_library(file))
 
     def present(self, parameters: Any) -> Any:
         if hasattr(parameters, "detach"):
@@ -100,7 +108,7 @@ class _Clipping:
 _patches = Patches()
 
 
-def _for_pieces(clipping: _Clipping, original: Callable[..., Any]) -> Callable[..., Any]:
+def _for_pieces(clipping: Clipping, original: Callable[..., Any]) -> Callable[..., Any]:
     @stands_for(original)
     def clip(parameters: Any, *args: object, **kwargs: object) -> Any:
         found = original(clipping.present(parameters), *args, **kwargs)
@@ -132,7 +140,14 @@ def _like(value: Any, piece: Any) -> Any:
     return distribute_tensor(value.to(piece.device), piece.device_mesh, piece.placements)
 
 
-def _save_whole(optimizer: Any) -> None:
+def save_whole(module: Any) -> None:
+    """Let the module's state be whole in what is saved, and be cut in what is loaded."""
+    module.register_state_dict_post_hook(whole_copies.mark(_model_whole))
+    module.register_load_state_dict_pre_hook(whole_copies.mark(_model_in_pieces))
+
+
+def save_optimizer_whole(optimizer: Any) -> None:
+    """Let the optimizer's state be whole in what is saved, and be cut in what is loaded."""
     optimizer.register_state_dict_post_hook(_optimizer_whole)
     optimizer.register_load_state_dict_pre_hook(_optimizer_in_pieces)
 
@@ -152,14 +167,14 @@ def _optimizer_in_pieces(optimizer: Any, state: dict[str, Any]) -> dict[str, Any
     pieces = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     numbers = [number for group in state["param_groups"] for number in group["params"]]
     by_number = dict(zip(numbers, pieces))
-    cut = {
-        number: {name: _cut(value, by_number.get(number)) for name, value in entries.items()}
+    parts = {
+        number: {name: cut(value, by_number.get(number)) for name, value in entries.items()}
         for number, entries in state["state"].items()
     }
-    return {**state, "state": cut}
+    return {**state, "state": parts}
 
 
-def _cut(value: Any, piece: Any) -> Any:
+def cut(value: Any, piece: Any) -> Any:
     shape = getattr(value, "shape", None)
     if shape is None or hasattr(value, "full_tensor") or not hasattr(piece, "full_tensor") or shape != piece.shape:
         return value

@@ -1,4 +1,4 @@
-"""Copies and pickles of a model in pieces: whole, of the script's own classes, without anything of `fully_shard`.
+"""Copies and pickles of a model in pieces: whole, of the script's own classes, without anything of what cut it.
 
 Gathering is work of all ranks, which all run the script: each copies or saves at the same place.
 """
@@ -9,8 +9,17 @@ import copy
 import copyreg
 from typing import Any
 
-STATE = ("__composable_api_state_key", "_is_fsdp_managed_module", "_fsdp_use_orig_params")
+STATE = (
+    "__composable_api_state_key",
+    "_is_fsdp_managed_module",
+    "_fsdp_use_orig_params",
+    "_distribute_module_applied",
+)
 """Beginnings of the names under which torch keeps the state of its composable wrappers in a module."""
+MARKS = ("FSDPModule", "PieceOfTensors")
+"""Base classes of modules in pieces."""
+MAKERS = ("torch.distributed.fsdp", "torch.distributed.tensor")
+"""Modules whose hooks stay behind."""
 HOOKS = (
     "_forward_pre_hooks",
     "_forward_hooks",
@@ -27,13 +36,17 @@ def allow(root: Any) -> None:
     """Let the model and its parts be copied and pickled."""
     for module in root.modules():
         if is_in_pieces(module):
-            cls: Any = type(module)
-            cls.__deepcopy__ = _deepcopy
-            cls.__reduce_ex__ = _reduce
+            allow_class(type(module))
+
+
+def allow_class(cls: Any) -> None:
+    """Let objects of this class be copied and pickled; its third base is the script's own class."""
+    cls.__deepcopy__ = _deepcopy
+    cls.__reduce_ex__ = _reduce
 
 
 def is_in_pieces(module: Any) -> bool:
-    return any(base.__name__ == "FSDPModule" for base in type(module).__mro__)
+    return any(base.__name__ in MARKS for base in type(module).__mro__)
 
 
 def mark(hook: Any) -> Any:
@@ -82,7 +95,7 @@ def whole(module: Any, known: dict[int, Any] | None = None) -> Any:
 
 def _is_of_pieces(hook: Any) -> bool:
     inner = getattr(hook, "hook", hook)
-    return str(getattr(inner, "__module__", "")).startswith("torch.distributed.fsdp") or hasattr(inner, OURS)
+    return str(getattr(inner, "__module__", "")).startswith(MAKERS) or hasattr(inner, OURS)
 
 
 def _whole_parameter(parameter: Any, known: dict[int, Any]) -> Any:

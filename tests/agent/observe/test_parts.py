@@ -370,6 +370,11 @@ def test_repeated_blocks_are_measured_together(loop: Make) -> None:
     assert blocks["input_bytes"] == 3 * rows * 16
     assert blocks["kept_bytes"] == 3 * rows * (16 + 64)
     assert found["output_bytes"] == rows * 4
+    assert [one["name"] for one in blocks["each"]] == ["1", "2", "3"]
+    assert [one["kept_bytes"] for one in blocks["each"]] == 3 * [rows * (16 + 64)]
+    shares = [one["seconds_fraction"] for one in blocks["each"]]
+    assert sum(shares) == pytest.approx(blocks["seconds_fraction"])
+    assert min(shares) > 0
     products = 3 * 2 * 16 * 64
     around = 16 * 16 + 16 * 4
     # The first layer's input needs no gradient: one product of its backward is missing.
@@ -394,3 +399,35 @@ def test_gradients_that_are_reset_after_the_forward_are_seen(loop: Make) -> None
         late.optimizer.step()
 
     assert late.traced(update, update)["gradients_in_forward"]
+
+
+class Backwards(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(Wide() for _ in range(3))
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        for layer in reversed(self.layers):
+            values = layer(values)
+        return values
+
+
+def test_blocks_are_in_the_order_of_their_calls(loop: Make) -> None:
+    each = loop(Backwards()).traced()["blocks"]["each"]
+    assert [one["name"] for one in each] == ["layers.2", "layers.1", "layers.0"]
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_torch_begins_stages_at_the_names_of_blocks(loop: Make) -> None:
+    from torch.distributed.pipelining import SplitPoint, pipeline
+
+    model = Backwards()
+    second, third = (one["name"] for one in loop(model).traced()["blocks"]["each"][1:])
+    inputs = torch.randn(8, 16)
+    spec = dict.fromkeys((second, third), SplitPoint.BEGINNING)
+    made = pipeline(model, mb_args=(inputs,), split_spec=spec)
+    assert made.num_stages == 3
+    values = inputs
+    for number in range(3):
+        values = made.get_stage_module(number)(values)
+    assert torch.allclose(values[0] if isinstance(values, tuple) else values, model(inputs), atol=1e-6)
