@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..types import Ceiling, Evidence
 from ._base import WARNING_SHARE, Example, Hit, Judgement, Rule, Undecided, severity_of
-from ._examples import GIB, healthy_cpu, healthy_cuda
+from ._examples import GIB, healthy_cpu, healthy_cuda, measured_fix
 from ._read import limit_bytes, percent, phase_share, size
 
 MAX_USED = 0.5
@@ -36,6 +36,7 @@ def judge(evidence: Evidence) -> Judgement:
         advice="Keep the activations: call the blocks without `torch.utils.checkpoint` (in transformers "
         "`gradient_checkpointing=False`), or checkpoint only some of them.",
         ceiling=Ceiling.from_share(saved, high=share),
+        fixed_by="activation_checkpointing",  # nothing else says how much of the forward is checkpointed
     )
 
 
@@ -83,6 +84,15 @@ RULE = Rule(
             name="a peak that is not known",
             evidence=healthy_cuda(workload=_RECOMPUTES, memory={"peak_bytes": None}),
             fires="abstains",
+        ),
+        Example(
+            name="a small part is checkpointed, and keeping its activations gave nothing",
+            evidence=healthy_cpu(
+                workload=_RECOMPUTES,
+                memory={"activations_bytes": GIB // 8},
+                fixes=(measured_fix("activation_checkpointing", False, 1.0, 0.99, 1.01),),
+            ),
+            fires=False,
         ),
         Example(name="no checkpoints", evidence=healthy_cpu(), fires=False),
     ),

@@ -133,8 +133,8 @@ def test_a_ceiling_of_nothing_promises_nothing() -> None:
     [
         ("deep_copy_per_step", "", "Your script spends 53% of its time copying its model."),
         ("deep_copy_per_step", "peft", "Your script spends 53% of its time on copies by peft."),
-        ("host_code", "", "Your script spends 53% of its time in its own Python code between the phases."),
-        ("host_code", "peft", "Your script spends 53% of its time in peft, between the phases."),
+        ("host_code", "", "Your script spends 53% of its time in its own Python code."),
+        ("host_code", "peft", "Your script spends 53% of its time in peft."),
         ("gc_pauses", "peft", "Your script spends 53% of its time in Python's garbage collector."),
     ],
 )
