@@ -25,8 +25,8 @@ TORCH_SHARE = 0.25
 """Share of the loop in lines that call torch: losses, clipping and averages of weights are the training itself, and
 take 10 to 20% of healthy updates on a CPU."""
 INSIDE_SHARE = 0.15
-"""Share of the loop in such lines inside forward, backward or the optimizer's step, on a CPU: a model of small operators
-has a tenth in the lines of its loops, which overhead_bound judges."""
+"""Share of the loop in such lines inside forward, backward or the optimizer's step, on a CPU: a model of small
+operators has a tenth in the lines of its loops, which overhead_bound judges."""
 NUMERIC = ("", "numpy", "scipy", "pandas", "PIL")
 """Libraries whose work inside a phase is the script's: it calls them by itself; "" is its own code. Libraries of models
 call torch."""
@@ -70,9 +70,7 @@ def judge(evidence: Evidence) -> Judgement:
         advice=_advice(evidence, library, speaking),
         library=library,
         where=where,
-        ceiling=Ceiling.from_share(
-            share, high=max(share, clamp(phase_share(evidence, "other") + total_share(inside)))
-        ),
+        ceiling=Ceiling.from_share(share, high=max(share, clamp(phase_share(evidence, "other") + total_share(inside)))),
     )
 
 
