@@ -50,7 +50,7 @@ from .measurement import (
     WindowSummary,
 )
 from .noise_scale import NoiseScale
-from .operators import AttentionUse, BlockUse, FrozenPart, OperatorUse, UnusedGradients, ZeroProduct
+from .operators import AttentionUse, BlockUse, FrozenPart, OperatorUse, PrefixCalls, UnusedGradients, ZeroProduct
 from .planning import (
     PLAN_VERSION,
     Layout,
@@ -175,6 +175,7 @@ __all__ = [
     "Plan",
     "PlannedDevice",
     "PlannedLayout",
+    "PrefixCalls",
     "Profile",
     "PublishedWeights",
     "RangeTest",
