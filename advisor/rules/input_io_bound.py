@@ -155,6 +155,7 @@ RULE = Rule(
                 phases={"data_wait": 0.8},
                 loader={"fetch_s": 0.2, "fetch_cpu_s": 0.004, "workers": 3, "alone_s": 0.066, "rows_s": 0.068},
                 workload={"loaders": (train_loader(num_workers=3),)},
+                system={"tree_cpus": 1.2},
                 what_ifs=what_if("no_data_wait", 4.5),
             ),
             fires=True,

@@ -1,4 +1,4 @@
-"""Whether the gradients of one backward are still there, untouched, when the next one begins."""
+"""Gradients of one backward that are still there, untouched, when the next one begins."""
 
 from __future__ import annotations
 

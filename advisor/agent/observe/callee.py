@@ -37,6 +37,10 @@ _QUALIFIED = {
     "nt.rename": "checkpoint",
     "nt.fsync": "checkpoint",
 }
+_CONVERSIONS = frozenset(
+    {"tensor", "as_tensor", "asarray", "Tensor", "FloatTensor", "DoubleTensor", "LongTensor", "IntTensor", "BoolTensor"}
+)
+"""Functions of torch that read Python's objects one by one: arrays and tensors take them no time worth a sample."""
 _MODULES = {
     "torch": "torch",
     "os": "io",
@@ -147,13 +151,17 @@ def _kind_of_object(value: object) -> str | None:
     module, name = getattr(value, "__module__", None), getattr(value, "__name__", "")
     if not isinstance(module, str):
         # Many torch functions are built-ins that do not name their module.
-        return "torch" if type(value).__name__ == "builtin_function_or_method" and _is_torch(name, value) else None
+        if type(value).__name__ != "builtin_function_or_method" or not _is_torch(name, value):
+            return None
+        return "python" if name in _CONVERSIONS else "torch"
     top = module.split(".", 1)[0].lstrip("_")
     qualified = f"{top}.{name}"
     if qualified in _QUALIFIED:
         return _QUALIFIED[qualified]
     if top == "numpy" and name in _NUMPY_IO:
         return "io"
+    if top == "torch" and name in _CONVERSIONS:
+        return "python"
     if top == "builtins":
         return _BUILTINS.get(str(name))
     return _MODULES.get(top)
