@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..types import Ceiling, Evidence
-from ._base import WARNING_SHARE, Example, Hit, Judgement, Rule, Undecided, severity_of
+from ._base import WARNING_SHARE, Example, Hit, Judgement, Rule, Undecided
 from ._examples import GIB, healthy_cpu, healthy_cuda, measured_fix
 from ._read import limit_bytes, percent, phase_share, size
 
@@ -29,14 +29,14 @@ def judge(evidence: Evidence) -> Judgement:
         return None
     return Hit(
         share=share,
-        severity=severity_of(saved, least="warning"),
-        evidence=f"Activations are computed again in the backward pass, which costs about as much as the forward pass "
+        severity="info",  # until it is tried: nothing else says how much of the forward is checkpointed
+        evidence=f"Activations are computed again in the backward pass, which costs up to as much as the forward pass "
         f"({percent(share)} of the loop), and at its peak training uses {size(peak)} of {size(limit)} "
         f"({percent(peak / limit)}).",
         advice="Keep the activations: call the blocks without `torch.utils.checkpoint` (in transformers "
         "`gradient_checkpointing=False`), or checkpoint only some of them.",
         ceiling=Ceiling.from_share(saved, high=share),
-        fixed_by="activation_checkpointing",  # nothing else says how much of the forward is checkpointed
+        fixed_by="activation_checkpointing",
     )
 
 
@@ -57,7 +57,7 @@ RULE = Rule(
     headline="recomputes activations that its memory could hold",
     looks_at="Whether the script calls `torch.utils.checkpoint`, or its model says so; the peak of the memory, on a "
     "CPU with the activations that would be kept; the share of the forward pass.",
-    thresholds=("MAX_USED", "KEPT", "MAX_OF_HOST", "SAVES", "WARNING_SHARE", "CRITICAL_SHARE"),
+    thresholds=("MAX_USED", "KEPT", "MAX_OF_HOST", "SAVES", "WARNING_SHARE"),
     source="Recomputing costs one forward pass more: Chen et al., arXiv 1604.06174; about a third of the compute.",
     url="https://docs.pytorch.org/docs/stable/checkpoint.html",
     applies=lambda evidence: evidence.workload.facts.checkpointing,

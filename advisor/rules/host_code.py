@@ -114,8 +114,8 @@ def _prefetching(evidence: Evidence) -> str:
     if evidence.off_step.get("evaluation", 0.0) > 0 or not RL_PACKAGES.isdisjoint(evidence.workload.facts.packages):
         return ""
     if evidence.workload.train_loader is not None:
-        return " The dataset or its collate function can prepare batches, where workers do it beside the update."
-    return " Move batch preparation into a `DataLoader` with workers, where it overlaps with the update."
+        return " If it prepares batches, let the dataset or its collate function do it, in workers beside the update."
+    return " If it prepares batches, a `DataLoader` with workers can do it beside the update."
 
 
 def _python_kinds(evidence: Evidence) -> tuple[str, ...]:
@@ -165,7 +165,7 @@ def _unnamed(evidence: Evidence) -> Undecided | None:
 RULE = Rule(
     id="host_code",
     title="the script's own code takes time",
-    headline="spends {share} of its time in its own Python code",
+    headline="spends {share} of its time in its own code",
     library_headline="spends {share} of its time in {library}",
     looks_at="The lines sampled between the phases, by the kind of work, and on a CPU those inside a phase that call "
     "no torch. Lines that other rules cover are excluded: deep copies, logging, checkpoints, garbage collection, and "
