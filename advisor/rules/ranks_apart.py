@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from ..types import Evidence
 from ._base import Example, Hit, Judgement, Rule
-from ._examples import healthy_cpu
+from ._examples import healthy_cpu, healthy_cuda
 from ._rank_examples import on_cpus, ranks
+
+LEAST_RANKS = 2
+"""Ranks of a launcher from which they must share a model: one alone needs no process group."""
 
 
 def judge(evidence: Evidence) -> Judgement:
     started = len(evidence.ranks)
-    if started < 2 or evidence.workload.world_size > 1:
+    if started < LEAST_RANKS or evidence.workload.world_size > 1:
         return None
     return Hit(
         severity="critical",
@@ -27,7 +30,7 @@ RULE = Rule(
     title="ranks that train without each other",
     headline="trains a separate model on every rank",
     looks_at="The ranks that the launcher started, and whether they made a process group.",
-    thresholds=(),
+    thresholds=("LEAST_RANKS",),
     source="Reports of launchers that start copies of a script for one process (TorchDR#238).",
     url="https://docs.pytorch.org/tutorials/intermediate/ddp_tutorial.html",
     needs_updates=False,
@@ -36,6 +39,11 @@ RULE = Rule(
         Example(
             name="two ranks without a process group",
             evidence=healthy_cpu(ranks=ranks((0.1, 0.1))),
+            fires=True,
+        ),
+        Example(
+            name="four of them on accelerators",
+            evidence=healthy_cuda(ranks=ranks((0.1, 0.1, 0.1, 0.1))),
             fires=True,
         ),
         Example(name="two ranks of one group", evidence=on_cpus(), fires=False),
