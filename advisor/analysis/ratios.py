@@ -162,6 +162,8 @@ def _drained(result: SessionResult, name: str) -> WhatIf | None:
         return None
     batches, seconds = drained.extra.get("batches"), drained.extra.get("seconds")
     updates = sum(len(done.wall_s) for done in baselines)
+    if updates < 2:  # a pace without an interval says nothing
+        return None
     delivered = sum(done.loader.batches for done in baselines if done.loader is not None)
     per_update = (delivered or sum(sum(done.micro_steps) for done in baselines)) / updates
     if not batches or not seconds or not per_update:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..types import Ceiling, Evidence
-from ._base import WARNING_SHARE, Example, Hit, Judgement, Rule, Undecided, severity_of
-from ._examples import GIB, healthy_cpu, healthy_cuda
+from ._base import WARNING_SHARE, Example, Hit, Judgement, Rule, Undecided
+from ._examples import GIB, healthy_cpu, healthy_cuda, measured_fix
 from ._read import limit_bytes, percent, phase_share, size
 
 MAX_USED = 0.5
@@ -29,13 +29,14 @@ def judge(evidence: Evidence) -> Judgement:
         return None
     return Hit(
         share=share,
-        severity=severity_of(saved, least="warning"),
-        evidence=f"Activations are computed again in the backward pass, which costs about as much as the forward pass "
+        severity="info",  # until it is tried: nothing else says how much of the forward is checkpointed
+        evidence=f"Activations are computed again in the backward pass, which costs up to as much as the forward pass "
         f"({percent(share)} of the loop), and at its peak training uses {size(peak)} of {size(limit)} "
         f"({percent(peak / limit)}).",
         advice="Keep the activations: call the blocks without `torch.utils.checkpoint` (in transformers "
         "`gradient_checkpointing=False`), or checkpoint only some of them.",
         ceiling=Ceiling.from_share(saved, high=share),
+        fixed_by="activation_checkpointing",
     )
 
 
@@ -56,7 +57,7 @@ RULE = Rule(
     headline="recomputes activations that its memory could hold",
     looks_at="Whether the script calls `torch.utils.checkpoint`, or its model says so; the peak of the memory, on a "
     "CPU with the activations that would be kept; the share of the forward pass.",
-    thresholds=("MAX_USED", "KEPT", "MAX_OF_HOST", "SAVES", "WARNING_SHARE", "CRITICAL_SHARE"),
+    thresholds=("MAX_USED", "KEPT", "MAX_OF_HOST", "SAVES", "WARNING_SHARE"),
     source="Recomputing costs one forward pass more: Chen et al., arXiv 1604.06174; about a third of the compute.",
     url="https://docs.pytorch.org/docs/stable/checkpoint.html",
     applies=lambda evidence: evidence.workload.facts.checkpointing,
@@ -83,6 +84,15 @@ RULE = Rule(
             name="a peak that is not known",
             evidence=healthy_cuda(workload=_RECOMPUTES, memory={"peak_bytes": None}),
             fires="abstains",
+        ),
+        Example(
+            name="a small part is checkpointed, and keeping its activations gave nothing",
+            evidence=healthy_cpu(
+                workload=_RECOMPUTES,
+                memory={"activations_bytes": GIB // 8},
+                fixes=(measured_fix("activation_checkpointing", False, 1.0, 0.99, 1.01),),
+            ),
+            fires=False,
         ),
         Example(name="no checkpoints", evidence=healthy_cpu(), fires=False),
     ),

@@ -5,7 +5,16 @@ from __future__ import annotations
 from ..types import Ceiling, Evidence
 from ._base import Example, Hit, Judgement, Rule, Undecided
 from ._examples import healthy_cpu, healthy_cuda, model
-from ._read import compute_share, duration, main_models, overhead_fraction, percent, usable_cores
+from ._read import (
+    compute_share,
+    duration,
+    line_places,
+    loop_lines,
+    main_models,
+    overhead_fraction,
+    percent,
+    usable_cores,
+)
 
 MIN_COMPUTE_SHARE = 0.6
 """Share of the loop in forward and backward: only these are compiled."""
@@ -46,6 +55,7 @@ def judge(evidence: Evidence) -> Judgement:
         "new shape.",
         ceiling=Ceiling.from_share(share * FUSED_SAVES, high=share * FUSED_SAVES_AT_MOST),
         fixed_by="compile",
+        where=line_places(loop_lines(evidence, ("torch",), ("forward", "other"))),
     )
 
 

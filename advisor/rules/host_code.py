@@ -1,4 +1,4 @@
-"""The user's own lines between the phases of the update take time, and the device waits."""
+"""The user's own code takes time, between the phases of the update or inside them, and the device waits."""
 
 from __future__ import annotations
 
@@ -24,12 +24,20 @@ PYTHON_SHARE = 0.10
 TORCH_SHARE = 0.25
 """Share of the loop in lines that call torch: losses, clipping and averages of weights are the training itself, and
 take 10 to 20% of healthy updates on a CPU."""
+INSIDE_SHARE = 0.15
+"""Share of the loop in such lines inside forward, backward or the optimizer's step, on a CPU: a model of small
+operators has a tenth in the lines of its loops, which overhead_bound judges."""
+NUMERIC = ("", "numpy", "scipy", "pandas", "PIL")
+"""Libraries whose work inside a phase is the script's: it calls them by itself; "" is its own code. Libraries of models
+call torch."""
 MIN_LINE_SHARE = 0.01
 """Share below which a line is left out: at 100 samples per second it was seen once or twice."""
 NAMED_ELSEWHERE = ("deepcopy", "gc.collect", "empty_cache", "print")
 """Calls with their own rules."""
 
 
+INSIDE = ("forward", "backward", "optimizer")
+"""Phases inside which a script's hooks, models and optimizers run code of their own."""
 RL_PACKAGES = frozenset({"gym", "gymnasium", "pettingzoo", "stable_baselines3", "tianshou"})
 """Packages of environments that the model acts in: its data come from its own outputs."""
 
@@ -41,8 +49,10 @@ def judge(evidence: Evidence) -> Judgement:
     speaking = python if python_share >= PYTHON_SHARE else ()
     if torch_share >= TORCH_SHARE or (speaking and torch_share >= PYTHON_SHARE):
         speaking = tuple(sorted((*speaking, *torch), key=lambda each: -each.share))
-    if not speaking:
+    inside = _inside(evidence)
+    if not speaking and not inside:
         return _unnamed(evidence)
+    speaking = tuple(sorted((*speaking, *inside), key=lambda each: -each.share))
     share = total_share(speaking)
     if evidence.device_use is not None:
         # On an accelerator the script's code costs only the time that the device idles meanwhile.
@@ -57,10 +67,10 @@ def judge(evidence: Evidence) -> Judgement:
         share=share,
         severity=severity_of(share),
         evidence=_words(share, where, speaking, library),
-        advice=_advice(evidence, library),
+        advice=_advice(evidence, library, speaking),
         library=library,
         where=where,
-        ceiling=Ceiling.from_share(share, high=max(share, phase_share(evidence, "other"))),
+        ceiling=Ceiling.from_share(share, high=max(share, clamp(phase_share(evidence, "other") + total_share(inside)))),
     )
 
 
@@ -70,12 +80,27 @@ def _words(share: float, where: tuple[Place, ...], lines: tuple[HotLine, ...], l
     named = f"`{text}`" if text else f"line {first.line} of {first.file}"
     whose = f"calls of the script into {library}" if library else "the script's own lines"
     return (
-        f"{percent(share)} of the loop is spent in {whose} between forward, backward and optimizer; {named} in "
+        f"{percent(share)} of the loop is spent in {whose} {_when(lines)}; {named} in "
         f"{first.function} alone takes {percent(first.share or 0.0)}."
     )
 
 
-def _advice(evidence: Evidence, library: str) -> str:
+def _when(lines: tuple[HotLine, ...]) -> str:
+    """Describe the phases of these lines."""
+    inside = [name for name in INSIDE if any(line.phase == name for line in lines)]
+    if not inside:
+        return "between forward, backward and optimizer"
+    within = f"inside {' and '.join(inside)}"
+    return within if len({line.phase for line in lines}) == len(inside) else f"{within}, and between the phases"
+
+
+def _advice(evidence: Evidence, library: str, lines: tuple[HotLine, ...]) -> str:
+    if all(line.phase in INSIDE for line in lines):
+        called = "The hooks do it in every update" if lines[0].phase == "backward" else "It runs in every update"
+        return (
+            f"{called}: do it less often, vectorize it, or do once, before the loop or in the dataset, what does not "
+            "depend on the parameters."
+        )
     if library:
         return f"Configure {library} to do less of this work, or to do it less often."
     return f"Move the work out of the loop, vectorize it, or do it less often.{_prefetching(evidence)}"
@@ -89,8 +114,8 @@ def _prefetching(evidence: Evidence) -> str:
     if evidence.off_step.get("evaluation", 0.0) > 0 or not RL_PACKAGES.isdisjoint(evidence.workload.facts.packages):
         return ""
     if evidence.workload.train_loader is not None:
-        return " The dataset or its collate function can prepare batches, where workers do it beside the update."
-    return " Move batch preparation into a `DataLoader` with workers, where it overlaps with the update."
+        return " If it prepares batches, let the dataset or its collate function do it, in workers beside the update."
+    return " If it prepares batches, a `DataLoader` with workers can do it beside the update."
 
 
 def _python_kinds(evidence: Evidence) -> tuple[str, ...]:
@@ -116,6 +141,18 @@ def _lines(evidence: Evidence, kinds: tuple[str, ...]) -> tuple[HotLine, ...]:
     )
 
 
+def _inside(evidence: Evidence) -> tuple[HotLine, ...]:
+    """Return the lines that run no torch inside a phase, if they take long; a device works on meanwhile."""
+    if evidence.on_accelerator:
+        return ()
+    found = tuple(
+        each
+        for each in loop_lines(evidence, ("python", "copy", "sleep", "io"), INSIDE)
+        if each.share >= MIN_LINE_SHARE and each.library in NUMERIC
+    )
+    return found if total_share(found) >= INSIDE_SHARE else ()
+
+
 def _unnamed(evidence: Evidence) -> Undecided | None:
     share = phase_share(evidence, "other")
     if share < TORCH_SHARE or evidence.lines:
@@ -127,15 +164,23 @@ def _unnamed(evidence: Evidence) -> Undecided | None:
 
 RULE = Rule(
     id="host_code",
-    title="the script's own code between the phases takes time",
-    headline="spends {share} of its time in its own Python code between the phases",
-    library_headline="spends {share} of its time in {library}, between the phases",
-    looks_at="The lines sampled in the phase `other`, by the kind of work. Lines that other rules cover are excluded: "
-    "deep copies, logging, checkpoints, garbage collection, and reads of a script that makes its own batches. On an "
-    "accelerator, only time in which it idles counts.",
-    thresholds=("PYTHON_SHARE", "TORCH_SHARE", "MIN_LINE_SHARE", "NAMED_ELSEWHERE", "CRITICAL_SHARE"),
-    source="A sampling thread attributes time to lines, as in py-spy and scalene; here only lines outside the phases "
-    "count.",
+    title="the script's own code takes time",
+    headline="spends {share} of its time in its own code",
+    library_headline="spends {share} of its time in {library}",
+    looks_at="The lines sampled between the phases, by the kind of work, and on a CPU those inside a phase that call "
+    "no torch. Lines that other rules cover are excluded: deep copies, logging, checkpoints, garbage collection, and "
+    "reads of a script that makes its own batches. On an accelerator, only time in which it idles counts.",
+    thresholds=(
+        "PYTHON_SHARE",
+        "TORCH_SHARE",
+        "INSIDE_SHARE",
+        "NUMERIC",
+        "MIN_LINE_SHARE",
+        "NAMED_ELSEWHERE",
+        "CRITICAL_SHARE",
+    ),
+    source="A sampling thread attributes time to lines, as in py-spy and scalene; here lines that compute the training "
+    "do not count.",
     judge=judge,
     examples=(
         Example(
@@ -149,6 +194,26 @@ RULE = Rule(
                 phases={"other": 0.38}, workload={"loaders": ()}, lines=(line("torch", 0.34, function="get_batch"),)
             ),
             fires=True,
+        ),
+        Example(
+            name="nested loops in the model build a mask for a quarter of the loop",
+            evidence=healthy_cpu(lines=(line("python", 0.25, phase="forward", text="while j >= 0:"),)),
+            fires=True,
+        ),
+        Example(
+            name="a hook on gradients calls NumPy",
+            evidence=healthy_cpu(lines=(line("python", 0.5, phase="backward", function="hook", library="numpy"),)),
+            fires=True,
+        ),
+        Example(
+            name="the loop over time steps of a recurrent network",
+            evidence=healthy_cpu(lines=(line("python", 0.1, phase="forward"), line("torch", 0.5, phase="forward"))),
+            fires=False,
+        ),
+        Example(
+            name="a model of a library, which calls torch",
+            evidence=healthy_cpu(lines=(line("python", 0.3, phase="forward", library="transformers"),)),
+            fires=False,
         ),
         Example(
             name="a sleep in the loop, on an accelerator",

@@ -17,6 +17,19 @@ from ._read import (
     total_share,
 )
 
+AS_SLOW = 0.8
+"""Time in which all workers together make the batches of an update, relative to one process alone, from which their
+reads follow one another: two workers that overlap take half as long."""
+OVERLAPPING = (
+    "Read larger pieces less often (pack many files into few), or keep the data on a local disk or in memory. More "
+    "workers than CPUs help, because they wait rather than compute."
+)
+SINGLY = (
+    "Look for what lets only one of them read at a time: a lock that the dataset shares, a library or a server that "
+    "answers one request after the other. Open the file in each worker, read larger pieces less often, or keep the "
+    "data in memory. More workers do not help."
+)
+
 
 def judge(evidence: Evidence) -> Judgement:
     if not has_train_loader(evidence):
@@ -24,14 +37,32 @@ def judge(evidence: Evidence) -> Judgement:
     found = waiting_for(evidence, "io")
     if not isinstance(found, Waiting):
         return found
+    singly = reads_singly(evidence)
     return Hit(
         share=found.share,
         severity=found.severity,
-        evidence=f"{found.words} {_blocked_words(found)}".strip(),
-        advice="Read larger pieces less often (pack many files into few), or keep the data on a local disk or in "
-        "memory. More workers than CPUs help, because they wait rather than compute.",
+        evidence=f"{found.words} {_singly_words(found) if singly else _blocked_words(found)}".strip(),
+        advice=SINGLY if singly else OVERLAPPING,
         where=line_places(loader_lines(evidence, ("io", "sleep")) or loader_lines(evidence)),
         ceiling=found.ceiling,
+    )
+
+
+def reads_singly(evidence: Evidence) -> bool:
+    """Return whether several workers read no faster than one process, though they wait rather than compute."""
+    times = evidence.loader
+    if times is None or times.workers < 2 or not times.rows_s or times.alone_s is None:
+        return False
+    return times.alone_s >= AS_SLOW * times.rows_s
+
+
+def _singly_words(found: Waiting) -> str:
+    times = found.times
+    if times is None or times.rows_s is None or times.alone_s is None:
+        return ""
+    return (
+        f"{times.workers} workers together make the batches of an update in {duration(times.alone_s)}, one process "
+        f"alone in {duration(times.rows_s)}: their reads wait for each other."
     )
 
 
@@ -67,6 +98,8 @@ def _own_batches(evidence: Evidence) -> Judgement:
 
 
 def _establish(facts: ScriptFacts, evidence: Evidence) -> ScriptFacts:
+    if reads_singly(evidence):  # more workers would wait with the others
+        return facts
     return replace(facts, loader_waits=True, feeding_workers=feeding_workers(evidence))
 
 
@@ -84,6 +117,7 @@ RULE = Rule(
         "BLOCKED_SHARE",
         "BLOCKED_LINES_SHARE",
         "BUSY_SHARE",
+        "AS_SLOW",
         "WARNING_SHARE",
         "CRITICAL_SHARE",
     ),
@@ -112,6 +146,17 @@ RULE = Rule(
                 loader={**_SLOW_READS, "workers": 32},
                 workload={"loaders": (train_loader(num_workers=32),)},
                 what_ifs=what_if("no_data_wait", 1.6),
+            ),
+            fires=True,
+        ),
+        Example(
+            name="three workers whose reads a lock lets happen one after the other",
+            evidence=healthy_cpu(
+                phases={"data_wait": 0.8},
+                loader={"fetch_s": 0.2, "fetch_cpu_s": 0.004, "workers": 3, "alone_s": 0.066, "rows_s": 0.068},
+                workload={"loaders": (train_loader(num_workers=3),)},
+                system={"tree_cpus": 1.2},
+                what_ifs=what_if("no_data_wait", 4.5),
             ),
             fires=True,
         ),

@@ -29,7 +29,8 @@ def judge(evidence: Evidence) -> Judgement:
         evidence=f"{percent(share)} of the loop makes, reads and multiplies a matrix of {found.rows:,} by "
         f"{found.columns:,} in which at least 98 of 100 numbers are zero.",
         advice="Look rows up in place of multiplying one-hot rows: `nn.Embedding` for one index a row (the weight is "
-        "that of the linear layer, transposed), `nn.EmbeddingBag` for several, or `torch.sparse` for counts.",
+        "that of the linear layer, transposed), `nn.EmbeddingBag` for several. Multiply by a diagonal as a vector "
+        "(`d[:, None] * a`), and use `torch.sparse` for counts and graphs.",
         where=(Place(file=found.file, line=found.line, function=found.function),),
         ceiling=Ceiling.from_share(SAVES * share, high=share),
     )

@@ -51,7 +51,16 @@ from .measurement import (
     WindowSummary,
 )
 from .noise_scale import NoiseScale
-from .operators import AttentionUse, BlockUse, FrozenPart, OneBlock, OperatorUse, UnusedGradients, ZeroProduct
+from .operators import (
+    AttentionUse,
+    BlockUse,
+    FrozenPart,
+    OneBlock,
+    OperatorUse,
+    PrefixCalls,
+    UnusedGradients,
+    ZeroProduct,
+)
 from .planning import (
     PLAN_VERSION,
     Layout,
@@ -178,6 +187,7 @@ __all__ = [
     "Plan",
     "PlannedDevice",
     "PlannedLayout",
+    "PrefixCalls",
     "Profile",
     "PublishedWeights",
     "RangeTest",

@@ -121,6 +121,21 @@ class ZeroProduct:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PrefixCalls:
+    """Layers that one forward calls on each prefix of a sequence, from one line."""
+
+    file: str
+    line: int
+    function: str
+    calls: int
+    """Prefixes in a forward."""
+    fraction: float
+    """Their share of the time in the forward's products."""
+    saved_fraction: float
+    """Share of that time that one call on the longest prefix leaves out."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class OperatorUse:
     """Figures of the traced operators, per update."""
 
@@ -146,6 +161,8 @@ class OperatorUse:
     """The backward builds a graph of its own; so does a checkpoint that computes again."""
     zero_product: ZeroProduct | None = None
     """The one that takes the most time; None if there is none, and on accelerators."""
+    prefixes: PrefixCalls | None = None
+    """None if there are none, and in profiles of older versions."""
     attention: tuple[AttentionUse, ...] = ()
     frozen_parts: tuple[FrozenPart, ...] = ()
     unused_gradients: UnusedGradients | None = None

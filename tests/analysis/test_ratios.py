@@ -221,6 +221,12 @@ def test_two_rounds_take_the_larger_of_both_scatters() -> None:
     assert width(1.2, 1.2) == pytest.approx(0.0, abs=1e-9)
 
 
+def test_a_drained_loader_beside_a_single_update_says_nothing() -> None:
+    window = wire.Window(id="loader_alone", kind="drain", what_if="loader_alone")
+    drained = done("loader_alone", [], start_s=1, extra={"batches": 100, "seconds": 5.0})
+    assert "loader_alone" not in speedups(base("base 0", 0, [0.8]), (window, drained, 0))
+
+
 def test_a_drained_loaders_interval_is_the_loops() -> None:
     window = wire.Window(id="loader_alone", kind="drain", what_if="loader_alone")
     drained = done("loader_alone", [], start_s=1, extra={"batches": 100, "seconds": 5.0})

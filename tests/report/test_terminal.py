@@ -133,8 +133,8 @@ def test_a_ceiling_of_nothing_promises_nothing() -> None:
     [
         ("deep_copy_per_step", "", "Your script spends 53% of its time copying its model."),
         ("deep_copy_per_step", "peft", "Your script spends 53% of its time on copies by peft."),
-        ("host_code", "", "Your script spends 53% of its time in its own Python code between the phases."),
-        ("host_code", "peft", "Your script spends 53% of its time in peft, between the phases."),
+        ("host_code", "", "Your script spends 53% of its time in its own code."),
+        ("host_code", "peft", "Your script spends 53% of its time in peft."),
         ("gc_pauses", "peft", "Your script spends 53% of its time in Python's garbage collector."),
     ],
 )
@@ -158,7 +158,7 @@ def test_where_a_library_does_only_some_of_it_the_script_is_named() -> None:
     first, second = base.findings[0].where
     finding = replace(base.findings[0], rule="host_code", where=(replace(first, library="peft"), second))
     finding = replace(finding, headline=rules.get("host_code").headline_for(finding.library))
-    assert "its own Python code" in verdict_of(replace(base, findings=(finding,))).sentence
+    assert "its own code" in verdict_of(replace(base, findings=(finding,))).sentence
 
 
 def test_an_unknown_rule_speaks_through_its_evidence() -> None:

@@ -86,3 +86,10 @@ def test_an_evaluation_without_gradients_builds_no_graph(tmp_path: Path) -> None
     found = evidence(tmp_path, "model(words).argmax(-1)")
     assert found.workload.learning is not None
     assert not found.workload.learning.evaluates_with_gradients
+
+
+def test_an_attack_in_evaluation_mode_needs_its_gradients(tmp_path: Path) -> None:
+    slope = "torch.autograd.grad(model(words).square().sum(), model[1].weight)[0]"
+    found = evidence(tmp_path, slope, "torch.enable_grad()")
+    assert found.workload.learning is not None
+    assert not found.workload.learning.evaluates_with_gradients

@@ -19,7 +19,7 @@ def test_a_run_of_0_1_has_the_headline_of_its_rule(tmp_path: Path, library: str)
     finding = replace(base.findings[0], rule="host_code", headline="", library=library, ceiling=None)
     run = run_store.new_run(tmp_path, "train.py")
     run_store.save_profile(replace(base, findings=(finding,)), run)
-    whose = "peft, between the phases" if library else "its own Python code between the phases"
+    whose = "peft" if library else "its own code"
     assert verdict_of(load_profile(run.path)).sentence == f"Your script spends 62% of its time in {whose}."
 
 

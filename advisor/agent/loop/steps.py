@@ -12,6 +12,8 @@ from ..base import agent_optimizers
 from ..base.nothing import nothing
 from ..base.pass_through import passes_on, stands_for
 from .clock import BACKWARD, OPTIMIZER, OTHER, StepClock
+from .kept_gradients import KeptGradients
+from .samples import noted_loss
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -77,6 +79,10 @@ class Steps:
         self.retains_graph = False
         """True if the last backward that counts as a micro-step kept its graph."""
         self.repeated_backwards = 0
+        """Number of those that add to the gradients of another one, through the same forward."""
+        self._kept_gradients = KeptGradients()
+        self.gradients = 0
+        """Number of calls of `torch.autograd.grad`."""
         self.blind_backwards = 0
         """Consecutive backwards without a call of a known model."""
         self.adopted = 0
@@ -195,11 +201,11 @@ class Steps:
                 self._any_forward = self._any_forward or self.forward_seen
                 loss = tensors if hasattr(tensors, "detach") else tensors[0]
                 self.loss_kind = self.loss_kind or type(getattr(loss, "grad_fn", None)).__name__
-                clock.micro_step(_noted(loss))
+                clock.micro_step(noted_loss(loss))
                 self.forward_seen = False
                 self.retains_graph = bool(args[1] if len(args) > 1 else kwargs.get("retain_graph"))
                 self.on_micro_step()
-            elif outermost and self.retains_graph:
+            elif outermost and self.retains_graph and self._kept_gradients.added_to:
                 self.repeated_backwards += 1
             clock.push(BACKWARD)
             around = self._around
@@ -211,6 +217,8 @@ class Steps:
                 clock.pop()
                 if outermost:
                     self.backwards += 1
+                    if self.retains_graph and self._main is not None:
+                        self._kept_gradients.note(self._main.ref())
                     if self._main is None and self.by_hand():
                         self._end_by_hand()
 
@@ -223,6 +231,7 @@ class Steps:
         def timed(subject: object, *args: object, **kwargs: object) -> Any:
             if get_ident() != clock.owner:
                 return original(subject, *args, **kwargs)
+            self.gradients += phase == BACKWARD
             clock.push(phase)
             try:
                 return original(subject, *args, **kwargs)
@@ -290,6 +299,7 @@ class Steps:
         record = self._records.get(id(optimizer))
         if record is None or record.ref() is not optimizer:
             return
+        self._kept_gradients.stepped()
         if self.rates is not None:
             self.rates.after_step(optimizer)
         if self.rate_owner is not None:
@@ -370,16 +380,6 @@ class Steps:
         # Schedulers check this mark to warn about a wrong order of calls.
         step._wrapped_by_lr_sched = True  # type: ignore[attr-defined]
         return step
-
-
-def _noted(loss: Any) -> object:
-    """Return the loss for reading later: its value on the CPU, a tensor elsewhere.
-
-    On the CPU, a tensor that outlives its update keeps the allocator from reusing the memory. This cost 20 page faults
-    per update of 1 ms. On an accelerator, reading the value would wait for the device."""
-    if loss.is_cpu and loss.numel() == 1:
-        return loss.item()
-    return loss.detach()
 
 
 @passes_on

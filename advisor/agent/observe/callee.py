@@ -37,8 +37,11 @@ _QUALIFIED = {
     "nt.rename": "checkpoint",
     "nt.fsync": "checkpoint",
 }
+_CONVERSIONS = frozenset(
+    {"tensor", "as_tensor", "asarray", "Tensor", "FloatTensor", "DoubleTensor", "LongTensor", "IntTensor", "BoolTensor"}
+)
+"""Functions of torch that read Python's objects one by one: arrays and tensors take them no time worth a sample."""
 _MODULES = {
-    "torch": "torch",
     "os": "io",
     "posix": "io",
     "nt": "io",
@@ -147,16 +150,23 @@ def _kind_of_object(value: object) -> str | None:
     module, name = getattr(value, "__module__", None), getattr(value, "__name__", "")
     if not isinstance(module, str):
         # Many torch functions are built-ins that do not name their module.
-        return "torch" if type(value).__name__ == "builtin_function_or_method" and _is_torch(name, value) else None
+        known = type(value).__name__ == "builtin_function_or_method" and _is_torch(name, value)
+        return _kind_of_torch(str(name)) if known else None
     top = module.split(".", 1)[0].lstrip("_")
     qualified = f"{top}.{name}"
     if qualified in _QUALIFIED:
         return _QUALIFIED[qualified]
     if top == "numpy" and name in _NUMPY_IO:
         return "io"
+    if top == "torch":
+        return _kind_of_torch(str(name))
     if top == "builtins":
         return _BUILTINS.get(str(name))
     return _MODULES.get(top)
+
+
+def _kind_of_torch(name: str) -> str:
+    return "python" if name in _CONVERSIONS else "torch"
 
 
 def _is_torch(name: str, value: object) -> bool:

@@ -8,6 +8,7 @@ from ..loop.clock import BACKWARD, OPTIMIZER, StepClock
 from ..loop.frames import Frames
 from .attention import AttentionWatch
 from .denormals import DenormalWatch
+from .prefixes import Prefixes
 from .zero_products import ZeroProducts
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ class Operators:
         self._attention = AttentionWatch(frames)
         self._denormals = DenormalWatch()
         self._zeros = ZeroProducts(frames)
+        self._prefixes = Prefixes(frames)
+        self._reads_prefixes = True
         self._names: dict[object, tuple[str, bool]] = {}
         """Operator → its name, and whether it draws random numbers."""
         self._ns_by_dtype: dict[str, int] = {}
@@ -66,10 +69,12 @@ class Operators:
         try:
             size = int(tensor.numel()) * int(tensor.element_size())
             self._bytes_by_dtype[dtype] = self._bytes_by_dtype.get(dtype, 0) + size
+            if self._reads_prefixes:
+                self._prefixes.saw(name, args, spent_ns, forward=forward)
             if self._reads_attention:
                 self._attention.saw(name, args, tensor, spent_ns, forward=forward, draws=draws)
         except Exception:  # a tensor without storage: sparse, or a class of the user's
-            self._reads_attention = False
+            self._reads_attention = self._reads_prefixes = False
 
     def report(self, updates: int) -> dict[str, Any]:
         """Return the fields of `types.OperatorUse` that this observer knows."""
@@ -81,6 +86,7 @@ class Operators:
             "differentiates_twice": self._differentiates_twice,
             **self._denormals.report(updates),
             **self._zeros.report(updates),
+            **(self._prefixes.report() if self._reads_prefixes else {}),
             "attention": self._attention.report(updates) if self._reads_attention else [],
         }
 

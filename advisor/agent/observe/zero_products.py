@@ -28,32 +28,44 @@ class ZeroProducts:
         self._ns_by_size: dict[int, int] = {}
         self._sites: dict[int, tuple[str, int, str, int, int]] = {}
         """Elements of a matrix → file, line and function of its first product, rows and columns."""
+        self._alive: set[int] = set()
+        """Addresses of such matrices that the present graph keeps for its backward."""
+        self._forward = True
         self.on = True
 
     def saw(self, name: str, args: Any, result: Tensor, spent_ns: int, *, forward: bool) -> None:
         """Note an operator that has just run."""
         try:
-            sizes = {each.numel() for each in (result, *args) if hasattr(each, "numel")}
-            for size in sizes:
-                if size >= LEAST_ELEMENTS:
-                    self._ns_by_size[size] = self._ns_by_size.get(size, 0) + spent_ns
+            if forward and not self._forward:
+                self._alive.clear()
+            self._forward = forward
             place = PRODUCTS.get(name)
             if place is not None and forward:
                 self._look(args[place])
+            tensors = [each for each in (result, *args) if hasattr(each, "numel")]
+            # Before its product, such a matrix is made of data alone; afterwards its address tells it from activations
+            # and gradients of the same size.
+            made = forward and not any(each.requires_grad for each in tensors)
+            of_it = (x for x in tensors if x.numel() >= LEAST_ELEMENTS and (made or _address(x) in self._alive))
+            for size in {each.numel() for each in of_it}:
+                self._ns_by_size[size] = self._ns_by_size.get(size, 0) + spent_ns
         except Exception:  # a class of tensors of the user's
             self.on = False
 
     def _look(self, matrix: Tensor) -> None:
         size = matrix.numel()
         # What parameters computed (units that a ReLU keeps at zero) is no data that a lookup could replace.
-        if size < LEAST_ELEMENTS or size in self._sites or matrix.requires_grad or not is_mostly_zero(matrix):
+        if size < LEAST_ELEMENTS or matrix.requires_grad or not is_mostly_zero(matrix):
+            return
+        self._alive.add(matrix.data_ptr())
+        if size in self._sites:
             return
         file, line, function = self._frames.line(caller_of_operator(self._frames))
         self._sites[size] = (file, line, function, int(matrix.shape[-2]), int(matrix.shape[-1]))
 
     def report(self, updates: int) -> dict[str, Any]:
         """Return the field of `types.OperatorUse` that this watch knows."""
-        largest = max(self._sites, key=lambda size: self._ns_by_size[size], default=None)
+        largest = max(self._sites, key=lambda size: self._ns_by_size.get(size, 0), default=None)
         if largest is None or not self.on:
             return {"zero_product": None}
         file, line, function, rows, columns = self._sites[largest]
@@ -64,9 +76,14 @@ class ZeroProducts:
                 "function": function,
                 "rows": rows,
                 "columns": columns,
-                "seconds_per_update": self._ns_by_size[largest] / 1e9 / updates,
+                "seconds_per_update": self._ns_by_size.get(largest, 0) / 1e9 / updates,
             }
         }
+
+
+def _address(tensor: Tensor) -> int:
+    """Return where a tensor's numbers lie; 0 if it is sparse."""
+    return 0 if tensor.is_sparse or tensor.is_sparse_csr else tensor.data_ptr()
 
 
 def is_mostly_zero(matrix: Tensor) -> bool:

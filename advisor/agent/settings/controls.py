@@ -68,7 +68,7 @@ class Controls:
     """Callable (name, reason) notified of such a setting at once, in place of `broken`."""
 
     def __post_init__(self) -> None:
-        self.roots.backwards = lambda: self.steps.backwards
+        self.roots.backwards = lambda: self.steps.backwards + self.steps.gradients
         self.memory_format = MemoryFormat(self.roots, self.steps)
         self.optimizer_form = OptimizerForm(self.steps)
         self.rates = Rates(self.steps, self.schedules, self.clock)

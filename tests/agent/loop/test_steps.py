@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -82,6 +82,35 @@ def test_backwards_of_several_forwards_repeat_nothing(watched: tuple[Steps, list
         steps.forward_seen = True
         _loss(model).backward(retain_graph=True)
     assert steps.repeated_backwards == 0
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        lambda model, optimizer: optimizer.zero_grad(),
+        lambda model, optimizer: optimizer.zero_grad(set_to_none=False),
+        lambda model, optimizer: torch.optim.SGD([model.bias]).step(),
+    ],
+)
+def test_backwards_whose_gradients_are_kept_apart_repeat_nothing(
+    watched: tuple[Steps, list[Update]], between: Callable[[nn.Linear, torch.optim.Optimizer], None]
+) -> None:
+    """PCGrad takes the gradients of each loss; an actor and its critic step after backwards of their own."""
+    steps, _updates = watched
+    model = nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(model.parameters())
+    _trained(1, model, optimizer)
+    steps.forward_seen = True
+    loss = _loss(model)
+    loss.backward(retain_graph=True)
+    between(model, optimizer)
+    loss.backward()
+    assert (steps.retains_graph, steps.repeated_backwards) == (True, 0)
+    loss = _loss(model)
+    steps.forward_seen = True
+    loss.backward(retain_graph=True)
+    loss.backward()
+    assert steps.repeated_backwards == 1
 
 
 def test_without_an_optimizer_a_backward_ends_the_update(

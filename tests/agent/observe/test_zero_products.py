@@ -59,6 +59,20 @@ def test_activations_that_are_almost_all_zero_are_none() -> None:
     assert operators(update_with(functional.relu(alive)))["zero_product"] is None
 
 
+def test_activations_of_the_same_size_are_not_its_time() -> None:
+    square = torch.ones(WORDS, WORDS, requires_grad=True)
+
+    def update(clock: StepClock) -> Tensor:
+        hidden = one_hot() @ square
+        for _ in range(4):
+            hidden = hidden.tanh() @ square
+        backward(clock, hidden.sum())
+        return hidden
+
+    found = operators(update, updates=2)
+    assert 0 < found["zero_product"]["seconds_per_update"] < found["seconds"] / 2
+
+
 def test_a_loss_whose_backward_takes_a_dtype_ends_no_watch() -> None:
     """`torch.dtype` has an attribute `is_floating_point`, as tensors do."""
     labels = torch.zeros(ROWS, dtype=torch.int64)
