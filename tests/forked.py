@@ -68,10 +68,10 @@ def advisor(
     commands start are programs of their own, or forks with torch, too (`forks`, see `forked_keepers.py` and
     `forked_ranks.py`). `stdin` is the path of its standard input.
     """
-    words = tuple(map(str, words))
-    asked: dict[str, Any] = {"command": words, "thin": thin, "forks": forks, "strict": False, "stdin": stdin}
+    command = list(map(str, words))
+    asked: dict[str, Any] = {"command": command, "thin": thin, "forks": forks, "strict": False, "stdin": stdin}
     ended = _ended(_server("commands", *imports), folder, environment, limit_s, asked)
-    return subprocess.CompletedProcess(words, ended.code, ended.out, ended.err)
+    return subprocess.CompletedProcess(command, ended.code, ended.out, ended.err)
 
 
 def _ended(

@@ -116,7 +116,8 @@ def serve(listening: socket.socket, until: int, become: Become) -> NoReturn:
     """Fork a keeper for everybody who asks, until the descriptor `until` is closed at its other end."""
     with listening:
         while True:
-            ready = select.select([listening, until], [], [])[0]
+            waited: list[Any] = [listening, until]
+            ready = select.select(waited, [], [])[0]
             if until in ready and not os.read(until, 64):
                 os._exit(0)
             if listening not in ready:
@@ -203,7 +204,7 @@ def _goes_on_here(keeper: Any, started_with: Mapping[str, str | None], become: B
         here = program == sys.executable and argv[1] in (str(BOOTSTRAP), str(LAUNCHER))
         if not here or {name: environment.get(name) for name in NEEDED_AT_THE_START} != started_with:
             execute(program, argv, environment)
-        os.execvpe = execute  # type: ignore[assignment]
+        os.execvpe = execute
         for name in ("keeper", "keeper_view"):
             sys.modules.pop(name, None)
         signals_as_at_the_start()
