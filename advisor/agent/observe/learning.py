@@ -37,6 +37,7 @@ class LearningWatch:
         self._movement = Movement()
         self.evaluations = EvaluationLosses(self._clock, lambda: self._steps.loss_kind)
         self._first_loss: Any = None
+        self._first_micro_steps = 0
         self._first_rate: float | None = None
         self._largest_rate: float | None = None
         self._planned: tuple[int | None, int | None] = (None, None)
@@ -57,7 +58,9 @@ class LearningWatch:
         updates, entries = self._clock.updates, self._steps.optimizers()
         self._note_rate(next((optimizer for optimizer, _record, main in entries if main), None))
         if updates == 1:
-            self._first_loss = update.loss
+            self._first_loss, self._first_micro_steps = update.loss, update.micro_steps
+        elif update.micro_steps != self._first_micro_steps and updates <= PLANNED_AT:
+            self._first_loss = None  # one of several losses, and later updates show another of them
         if updates == PLANNED_AT:
             micro_steps = max(1, update.micro_steps)
             self._planned = planned(sys._getframe(1), self._updates_per_epoch(), micro_steps)

@@ -38,7 +38,7 @@ class Loop:
     def __init__(self):
         torch.manual_seed(0)
         self.model = Long()
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), 1e-4, fused=True)
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), 1e-5, fused=True)
 
     def __call__(self, on_step):
         for number, (patches, level) in enumerate(signals()):
