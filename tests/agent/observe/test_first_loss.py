@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 
@@ -17,8 +15,8 @@ from advisor.agent.settings.precision import Precision
 
 
 @pytest.fixture
-def clock() -> Iterator[StepClock]:
-    yield StepClock()
+def clock() -> StepClock:
+    return StepClock()
 
 
 @pytest.mark.parametrize(("first", "later", "known"), [((0.03,), (0.5,), 0.03), ((0.5, 0.03), (0.5,), None)])
