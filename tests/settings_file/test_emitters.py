@@ -294,6 +294,7 @@ def test_slurm_starts_torchrun_on_all_nodes_with_the_settings(batch: Any) -> Non
         "slurm", {"threads": 2}, {**ON_CPU, "processes": 4, "device": "cuda"}, command="train.py --lr 'a b'"
     )
     done = batch(artifact, "--more", "c d")
+    assert done.returncode == 0, done.stderr
     assert done.stdout.split("|")[:-1] == [
         "torchrun",
         "2",
