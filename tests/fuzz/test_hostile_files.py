@@ -23,7 +23,7 @@ from advisor.report.search.html import tune_page
 from advisor.report.search.json import tune_json
 from advisor.search import trial_log
 from advisor.settings_file import advisor_yaml, exports, loaded
-from advisor.storage import documents, run_store
+from advisor.storage import documents, record_file, run_store
 from advisor.types import Profile, TuneResult
 from advisor.verification import round_log
 from advisor.workflows.shown import text_of
@@ -163,7 +163,7 @@ def logs(draw: st.DrawFn) -> bytes:
     lines = []
     for record in draw(st.lists(RECORDS, max_size=5)):
         body = json.dumps(record).encode()
-        lines.append(b'{"check":"%s","record":%s}' % (run_store._check(body), body))
+        lines.append(b'{"check":"%s","record":%s}' % (record_file._check(body), body))
     whole = b"\n".join(lines) + b"\n"
     return whole if draw(st.booleans()) else draw(damaged_bytes(whole))
 

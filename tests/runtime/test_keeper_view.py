@@ -59,3 +59,17 @@ def test_a_folder_that_is_removed_before_it_is_mounted_is_left_out(step: dict[st
     path = str(tmp_path / "gone")
     keeper_view._apply({**step, "path": path}, str(tmp_path / "root"), str(tmp_path / "layer"), {}, notes)
     assert notes == []
+
+
+def test_a_folder_whose_mount_is_gone_again_is_left_out(tmp_path: Path) -> None:
+    """Its source may be removed between the two: what lies there then belongs to the mount around it."""
+    try:
+        keeper_view._unless_gone(keeper_view._read_only, str(tmp_path), False)
+    except PermissionError:
+        pytest.skip("only who may mount may ask")
+
+
+def test_a_mount_is_told_from_a_folder(tmp_path: Path) -> None:
+    assert keeper_view._is_mounted("/proc")
+    assert not keeper_view._is_mounted(str(tmp_path))
+    assert keeper_view._unescaped(rb"/mnt/a\040b\134c") == rb"/mnt/a b\c"

@@ -75,7 +75,7 @@ class Seen:
 def install():
     from _advisor.agent.loop import device, steps
     from _advisor.agent.observe import facts, kineto, trace
-    steps._noted = lambda loss: loss.detach()  # as for a loss on a device
+    steps.noted_loss = lambda loss: loss.detach()  # as for a loss on a device
     device.open_device = lambda torch, kind=None: device.Device("cuda", Backend())
     found = facts.FactsCollector.workload
     facts.FactsCollector.workload = lambda *args, **given: {**found(*args, **given), "device": "cuda"}

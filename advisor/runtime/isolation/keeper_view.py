@@ -6,6 +6,7 @@ It uses only the standard library and is valid on Python 3.9. It only carries ou
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import stat
 import struct
@@ -271,14 +272,35 @@ def _copy_attributes(lower: str, upper: str) -> None:
 
 
 def _read_only(path: str, recursive: bool) -> None:
+    """Make a mount read-only; raise FileNotFoundError if it is gone, as when its source was removed meanwhile."""
     attributes = struct.pack("QQQQ", MOUNT_ATTR_RDONLY, 0, 0, 0)
     flags = 0x8000 if recursive else 0
-    _check(
-        libc.syscall(
-            SYS_MOUNT_SETATTR, AT_FDCWD, os.fsencode(path), flags, attributes, ctypes.c_size_t(len(attributes))
-        ),
-        f"making {path} read-only",
-    )
+    what = f"making {path} read-only"
+    try:
+        _check(
+            libc.syscall(
+                SYS_MOUNT_SETATTR, AT_FDCWD, os.fsencode(path), flags, attributes, ctypes.c_size_t(len(attributes))
+            ),
+            what,
+        )
+    except OSError as error:
+        # What lies there without the mount belongs to the one around it, which has a step of its own.
+        if error.errno == errno.EINVAL and not _is_mounted(path):
+            raise FileNotFoundError(errno.ENOENT, what) from None
+        raise
+
+
+def _is_mounted(path: str) -> bool:
+    sought = (os.fsencode(path), os.fsencode(os.path.realpath(path)))
+    with open("/proc/self/mountinfo", "rb") as lines:
+        return any(_unescaped(line.split()[4]) in sought for line in lines)
+
+
+def _unescaped(name: bytes) -> bytes:
+    """Return a path of the kernel's list of mounts, in which blanks and the like are octal."""
+    for code in (b"040", b"011", b"012", b"134"):
+        name = name.replace(b"\\" + code, bytes([int(code, 8)]))
+    return name
 
 
 def _pivot(root: str) -> None:
