@@ -27,7 +27,7 @@ def profiles(forks: None, thin: None, tmp_path_factory: pytest.TempPathFactory) 
         folder = tmp_path_factory.mktemp(name)
         (folder / "train.py").write_text(text + trainings.LOOP)
         (folder / "tracked.py").write_text(trainings.TRACKED)
-        found[name] = folder, advisor.profile(folder / "train.py", budget=2.5, runs=folder / "runs")
+        found[name] = folder, advisor.profile(folder / "train.py", budget=4, runs=folder / "runs")
     return found
 
 

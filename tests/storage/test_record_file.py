@@ -85,8 +85,8 @@ def test_no_flip_ever_changes_a_record(tmp_path: Path) -> None:
 
 
 def test_a_record_too_large_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="at most 1,048,576"):
-        record_file.append(tmp_path / "trials.jsonl", {"text": "x" * 2**21})
+    with pytest.raises(StorageError, match="at most 16,777,216"):
+        record_file.append(tmp_path / "trials.jsonl", {"text": "x" * 2**25})
 
 
 @pytest.mark.slow

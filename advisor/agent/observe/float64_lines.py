@@ -9,7 +9,7 @@ import sys
 from ..loop.frames import USER, Frames
 
 MOST_LINES = 3
-MOST_FILES = 100
+MOST_FILES = 500
 MOST_BYTES = 1_000_000
 _FLOAT64 = r"torch\.(?:float64|double)\b"
 _DEFAULT = rf"set_default_dtype\(\s*{_FLOAT64}|set_default_tensor_type\(.*Double"

@@ -30,7 +30,7 @@ if [ -n "${{SLURM_ARRAY_TASK_ID:-}}" ]; then
 fi
 """
 _TRAINING = """\
-head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+read -r head < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 """
 
 
