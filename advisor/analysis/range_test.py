@@ -92,11 +92,8 @@ def judge(sweeps: Sequence[RateSweep], reference: Sequence[float] = ()) -> Judge
             bracket=bracket, why="the loss still falls at the highest rate of the test: larger ones may be better"
         )
     found = [shape.suggestion for shape in shapes]
-
     suggestion = RateSuggestion(
-        rate=10 ** min(found),
-        low=10 ** (min(found) - BANDWIDTH / 2),
-        high=10 ** (max(found) + BANDWIDTH / 2),
+        rate=10 ** min(found), low=10 ** (min(found) - BANDWIDTH / 2), high=10 ** (max(found) + BANDWIDTH / 2)
     )
     return Judgement(bracket=bracket, suggestion=suggestion)
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..loop.frames import Frames, Line
+from .addresses import address_of
 from .operator_caller import caller_of_operator
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 PRODUCTS = {"mm": 0, "addmm": 1}
 """Products of a layer, with the position of their input; its weight follows."""
@@ -40,7 +38,7 @@ class Prefixes:
         place = PRODUCTS.get(name)
         if place is None:
             return
-        rows, weight = args[place].shape[0], _address(args[place + 1])
+        rows, weight = args[place].shape[0], address_of(args[place + 1])
         self._products_ns += spent_ns
         calls = self._calls.setdefault(weight, [])
         if len(calls) < LONGEST_ROW:
@@ -84,7 +82,3 @@ def grows(rows: list[int]) -> bool:
     """Return whether each input is longer than the one before, by the same number of rows."""
     steps = {after - before for before, after in zip(rows, rows[1:])}
     return len(rows) >= LEAST_CALLS and len(steps) == 1 and steps.pop() > 0
-
-
-def _address(weight: Tensor) -> int:
-    return 0 if weight.is_sparse or weight.is_sparse_csr else weight.data_ptr()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..loop.frames import Frames
+from .addresses import address_of
 from .operator_caller import caller_of_operator
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class ZeroProducts:
             # Before its product, such a matrix is made of data alone; afterwards its address tells it from activations
             # and gradients of the same size.
             made = forward and not any(each.requires_grad for each in tensors)
-            of_it = (x for x in tensors if x.numel() >= LEAST_ELEMENTS and (made or _address(x) in self._alive))
+            of_it = (x for x in tensors if x.numel() >= LEAST_ELEMENTS and (made or address_of(x) in self._alive))
             for size in {each.numel() for each in of_it}:
                 self._ns_by_size[size] = self._ns_by_size.get(size, 0) + spent_ns
         except Exception:  # a class of tensors of the user's
@@ -79,11 +80,6 @@ class ZeroProducts:
                 "seconds_per_update": self._ns_by_size.get(largest, 0) / 1e9 / updates,
             }
         }
-
-
-def _address(tensor: Tensor) -> int:
-    """Return where a tensor's numbers lie; 0 if it is sparse."""
-    return 0 if tensor.is_sparse or tensor.is_sparse_csr else tensor.data_ptr()
 
 
 def is_mostly_zero(matrix: Tensor) -> bool:

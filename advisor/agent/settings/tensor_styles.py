@@ -92,11 +92,6 @@ def _piece_of(cls: Any) -> Any:
     return _classes[cls]
 
 
-def _untyped(style: Any) -> Any:
-    """Return a style of torch, whose functions have no types."""
-    return style
-
-
 def _styles() -> tuple[Any, Any]:
     from torch import nn
     from torch.distributed.tensor import Replicate, Shard, distribute_module, distribute_tensor
@@ -109,36 +104,28 @@ def _styles() -> tuple[Any, Any]:
                 placed = distribute_tensor(whole.detach(), mesh, [placement])
                 layer.register_parameter(name, nn.Parameter(placed, requires_grad=whole.requires_grad))
 
+    def share(style: Any, module: Any, mesh: Any, weight: Any, bias: Any) -> Any:
+        """Apply a style of torch to a layer, with the placements that it knows for `nn.Linear` only."""
+        return distribute_module(
+            module,
+            mesh,
+            lambda _name, layer, mesh: part(layer, mesh, weight, bias),
+            lambda layer, inputs, mesh: style._prepare_input_fn(
+                style.input_layouts, style.desired_input_layouts, layer, inputs, mesh
+            ),
+            lambda layer, outputs, mesh: style._prepare_output_fn(
+                style.output_layouts, style.use_local_output, layer, outputs, mesh
+            ),
+        )
+
     class Column(ColwiseParallel):
         def _apply(self, module: Any, device_mesh: Any) -> Any:
-            dimension, style = 1 if is_transposed(module) else 0, _untyped(self)
-            return distribute_module(
-                module,
-                device_mesh,
-                lambda _name, layer, mesh: part(layer, mesh, Shard(dimension), Shard(0)),
-                lambda layer, inputs, mesh: style._prepare_input_fn(
-                    style.input_layouts, style.desired_input_layouts, layer, inputs, mesh
-                ),
-                lambda layer, outputs, mesh: style._prepare_output_fn(
-                    style.output_layouts, style.use_local_output, layer, outputs, mesh
-                ),
-            )
+            return share(self, module, device_mesh, Shard(1 if is_transposed(module) else 0), Shard(0))
 
     class Row(RowwiseParallel):
         def _apply(self, module: Any, device_mesh: Any) -> Any:
-            dimension, style = 0 if is_transposed(module) else 1, _untyped(self)
             self.desired_input_layouts = (Shard(-1),)
-            return distribute_module(
-                module,
-                device_mesh,
-                lambda _name, layer, mesh: part(layer, mesh, Shard(dimension), Replicate()),
-                lambda layer, inputs, mesh: style._prepare_input_fn(
-                    style.input_layouts, style.desired_input_layouts, layer, inputs, mesh
-                ),
-                lambda layer, outputs, mesh: style._prepare_output_fn(
-                    style.output_layouts, style.use_local_output, layer, outputs, mesh
-                ),
-            )
+            return share(self, module, device_mesh, Shard(0 if is_transposed(module) else 1), Replicate())
 
     return Column, Row
 
@@ -150,17 +137,18 @@ def _know_attention_of_cpus() -> None:
     from torch.distributed.tensor.experimental import register_sharding
 
     operators: Any = torch.ops.aten
-    heads, whole = Shard(1), Replicate()
 
-    def forward(*arguments: Any, attn_mask: Any = None, **_rest: Any) -> Any:
-        others = [None] * (len(arguments) - TENSORS_OF_FORWARD)
-        mask = [] if attn_mask is None else [whole]
-        return [([one] * 2, [one] * TENSORS_OF_FORWARD + others + mask) for one in (heads, whole)]
+    def by_heads(results: int, tensors: int) -> Any:
+        def placements(*arguments: Any, attn_mask: Any = None, **_rest: Any) -> Any:
+            others = [None] * (len(arguments) - tensors)
+            mask = [] if attn_mask is None else [Replicate()]
+            return [([one] * results, [one] * tensors + others + mask) for one in (Shard(1), Replicate())]
 
-    def backward(*arguments: Any, attn_mask: Any = None, **_rest: Any) -> Any:
-        others = [None] * (len(arguments) - TENSORS_OF_BACKWARD)
-        mask = [] if attn_mask is None else [whole]
-        return [([one] * 3, [one] * TENSORS_OF_BACKWARD + others + mask) for one in (heads, whole)]
+        return placements
 
-    register_sharding(operators._scaled_dot_product_flash_attention_for_cpu.default)(forward)
-    register_sharding(operators._scaled_dot_product_flash_attention_for_cpu_backward.default)(backward)
+    attention, backward = (
+        operators._scaled_dot_product_flash_attention_for_cpu,
+        operators._scaled_dot_product_flash_attention_for_cpu_backward,
+    )
+    register_sharding(attention.default)(by_heads(results=2, tensors=TENSORS_OF_FORWARD))
+    register_sharding(backward.default)(by_heads(results=3, tensors=TENSORS_OF_BACKWARD))

@@ -1,0 +1,13 @@
+"""Addresses of tensors, which tell one from others of its size."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def address_of(tensor: Tensor) -> int:
+    """Return the address of a tensor's first number; 0 if it is sparse."""
+    return 0 if tensor.is_sparse or tensor.is_sparse_csr else tensor.data_ptr()
