@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import subprocess
 import sys
 import time
@@ -42,6 +43,8 @@ class Stages:
     until_s: float
     """The end, by `time.monotonic`."""
     verify: bool
+    kept: Path | None = None
+    """Where the runs of tune are left, for whoever asks why it chose so."""
     decisions: dict[str, Decision] = field(default_factory=dict)
     sizes: list[dict[str, int]] = field(default_factory=list)
     _line_up: SideBySide | None = None
@@ -83,6 +86,8 @@ class Stages:
                 env=self._env(f"tune-{workload.name}"),
                 verify=self.verify,
             )
+            if self.kept is not None:
+                shutil.copytree(self.folder / f"tune-{workload.name}", self.kept / workload.name, dirs_exist_ok=True)
             self.decisions[workload.name] = decision
             describe(decision, self._row(workload))
             self.board.write()

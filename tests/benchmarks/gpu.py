@@ -62,7 +62,7 @@ def main() -> None:
         stages = Stages(
             folder=Path(place), plan=planned, costs=costs, board=board, scale=Scale(small=arguments.dry_run),
             memory_gib=None if arguments.dry_run else memory_gib, until_s=begin_s + seconds,
-            verify=arguments.verify,
+            verify=arguments.verify, kept=arguments.keep,
         )  # fmt: skip
         try:
             run(stages, board, begin_s)
@@ -101,6 +101,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--dry-run", action="store_true", help="small sizes on the CPU; results/ stays as it is")
     parser.add_argument("--verify", action="store_true", help="tune proves its pick, too; here the third part does")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="the table goes there, not into results/")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="leave the runs of tune there, a folder for each")
     return parser.parse_args()
 
 
