@@ -301,4 +301,4 @@ def test_a_real_device_is_busy_with_large_products() -> None:
         clock.end_update()
     found = trace.stop()["device"]
     assert found["busy_s"] > 0.9 * found["traced_update_s"]
-    assert found["kernels_per_update"] >= 10
+    assert abs(found["kernels_per_update"] - 10) < 0.5  # one that runs while the trace begins may be missed
