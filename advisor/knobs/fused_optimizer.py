@@ -25,6 +25,8 @@ def _values(_hardware: Hardware, workload: Workload) -> Values:
     if optimizer.fused:
         return Values(why_closed=f"{name} is already fused")
     values = [form for form in FORMS if getattr(optimizer, form) is False]
+    if workload.device != "cpu":
+        values = values[:1]  # one kernel is never slower there than a call for each operation
     if not values:
         return Values(why_closed=f"{name} has no fused form, and already updates all tensors in one call (foreach)")
     now = "in one call" if optimizer.foreach else "one by one"

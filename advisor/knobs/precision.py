@@ -48,16 +48,22 @@ def _of_accelerator(hardware: Hardware, workload: Workload) -> Values:
     capability = hardware.accelerators[0].compute_capability if hardware.accelerators else None
     if workload.device != "cuda" or capability is None:
         return Values(why_closed=f"no mixed precision is known to help on {workload.device}")
-    closures = workload.facts.closures  # a step with an overflow could not be skipped
-    fp16 = () if closures or capability < FP16_CAPABILITY else ("fp16",)
     if capability < BF16_CAPABILITY:
-        version = ".".join(map(str, capability))
-        if not fp16:
-            why = "the optimizer is stepped with a closure" if closures else "no tensor cores for fp16"
-            return Values(why_closed=f"compute capability {version} has no bf16, and {why}")
-        return Values(values=fp16, why=f"compute capability {version} has tensor cores for fp16, and none for bf16")
+        return _before_bf16(capability, workload)
+    # Not fp16: as fast as bf16 there, but with updates that overflow and are skipped.
     tf32 = ("tf32",) if workload.flags.matmul_precision == "highest" else ()
-    return Values(values=("bf16", *fp16, *tf32), why="the tensor cores take them")
+    return Values(values=("bf16", *tf32), why="the tensor cores take them" if tf32 else "the tensor cores take it")
+
+
+def _before_bf16(capability: tuple[int, int], workload: Workload) -> Values:
+    version = ".".join(map(str, capability))
+    if workload.facts.closures:  # a step with an overflow could not be skipped
+        why = "the optimizer is stepped with a closure"
+    elif capability < FP16_CAPABILITY:
+        why = "no tensor cores for fp16"
+    else:
+        return Values(values=("fp16",), why=f"compute capability {version} has tensor cores for fp16, and none for bf16")
+    return Values(why_closed=f"compute capability {version} has no bf16, and {why}")
 
 
 def _closed(workload: Workload) -> str | None:

@@ -29,6 +29,11 @@ def test_a_step_tensor_by_tensor_can_become_either() -> None:
     assert values(fused=False, foreach=False).values == ("fused", "foreach")
 
 
+def test_on_an_accelerator_one_kernel_is_all_that_is_tried() -> None:
+    evidence = evolve(workload(fused=False, foreach=False), {"workload": {"device": "cuda"}})
+    assert KNOB.values(evidence.hardware, evidence.workload).values == ("fused",)
+
+
 def test_a_step_in_one_call_can_become_one_kernel() -> None:
     assert values(fused=False, foreach=True).values == ("fused",)
 

@@ -468,13 +468,8 @@ def test_a_gpu_with_tensor_cores_but_no_bf16_gets_fp16() -> None:
     assert values(with_capability(7, 5)).values == ("fp16",)
 
 
-def test_elsewhere_it_is_second_to_bf16() -> None:
-    assert values(with_capability(9, 0)).values[:2] == ("bf16", "fp16")
-
-
-def test_a_closure_leaves_it_out() -> None:
-    found = evolve(with_capability(9, 0), {"workload": {"facts": {"closures": True}}})
-    assert "fp16" not in values(found).values
+def test_one_that_takes_bf16_is_not_tried_with_a_type_that_overflows() -> None:
+    assert values(with_capability(9, 0)).values == ("bf16",)
 
 
 def test_an_old_gpu_with_closures_has_nothing() -> None:
