@@ -62,7 +62,7 @@ def _before_bf16(capability: tuple[int, int], workload: Workload) -> Values:
     elif capability < FP16_CAPABILITY:
         why = "no tensor cores for fp16"
     else:
-        return Values(values=("fp16",), why=f"compute capability {version} has tensor cores for fp16, and none for bf16")
+        return Values(values=("fp16",), why=f"compute capability {version} has tensor cores for fp16, not for bf16")
     return Values(why_closed=f"compute capability {version} has no bf16, and {why}")
 
 

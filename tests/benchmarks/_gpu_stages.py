@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import shutil
 import subprocess
@@ -87,7 +88,9 @@ class Stages:
                 verify=self.verify,
             )
             if self.kept is not None:
-                shutil.copytree(self.folder / f"tune-{workload.name}", self.kept / workload.name, dirs_exist_ok=True)
+                ignored = shutil.ignore_patterns("*.sock", "scratch-*")
+                with contextlib.suppress(OSError):  # no figure is lost for it
+                    shutil.copytree(self.folder / f"tune-{workload.name}", self.kept / workload.name, ignore=ignored)
             self.decisions[workload.name] = decision
             describe(decision, self._row(workload))
             self.board.write()
