@@ -96,7 +96,7 @@ def test_names_that_were_given_up_do_not_come_back() -> None:
 
 
 def _texts() -> Iterator[tuple[str, str]]:
-    """Place and text of what a user reads: literals of the package, templates, snapshots, README and CHANGELOG."""
+    """Place and text of what a user reads: literals of the package, templates, snapshots, README, CHANGELOG and docs."""
     for path in sorted(PACKAGE.rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         documented = {id(statement.value) for statement in ast.walk(tree) if isinstance(statement, ast.Expr)}
@@ -104,6 +104,7 @@ def _texts() -> Iterator[tuple[str, str]]:
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documented:
                 yield f"{path.relative_to(PACKAGE)}:{node.lineno}", node.value
     files = [*PACKAGE.rglob("*.jinja"), *FOLDER.rglob("*.txt"), *(PACKAGE.parent / name for name in SHOWN_FILES)]
+    files += (PACKAGE.parent / "docs").glob("*.md")
     for path in sorted(files):
         yield path.name, path.read_text(encoding="utf-8")
 

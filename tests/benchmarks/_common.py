@@ -76,7 +76,7 @@ def document(name: str, title: str, before: Mapping[str, str], parts: Sequence[s
     """The page of a result: machine, command, and the parts."""
     about = {**before, "load average after": ", ".join(f"{value:.2f}" for value in os.getloadavg())}
     facts = "\n".join(f"- {key}: {value}" for key, value in about.items())
-    command = f"Command: `python {' '.join([f'tests/benchmarks/{name}.py', *sys.argv[1:]])}`"
+    command = f"Command: `python {' '.join([f'tests/benchmarks/{Path(sys.argv[0]).name}', *sys.argv[1:]])}`"
     return "\n\n".join([f"# {title}", facts, command, *parts]) + "\n"
 
 
