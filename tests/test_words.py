@@ -96,7 +96,7 @@ def test_names_that_were_given_up_do_not_come_back() -> None:
 
 
 def _texts() -> Iterator[tuple[str, str]]:
-    """Place and text of what a user reads: literals of the package, templates, snapshots, README, CHANGELOG and docs."""
+    """Place and text of what a user reads: literals of the package, templates, snapshots, and the pages."""
     for path in sorted(PACKAGE.rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         documented = {id(statement.value) for statement in ast.walk(tree) if isinstance(statement, ast.Expr)}

@@ -163,6 +163,8 @@ class Knob:
     set_up_s: float = 0.0
     """Least seconds before its first update, where that is long. The knob is then tried with the best settings so far,
     if there is time, and waited for."""
+    set_up_s_of: Mapping[Any, float] = field(default_factory=dict)
+    """The same for single values."""
     after_first_update: bool = False
     """True if it needs to know what an update consists of. A real training applies it after the first update."""
     on_import: Callable[[Any], None] | None = None
@@ -231,6 +233,10 @@ class Knob:
     def hooks_for(self, value: Any) -> tuple[str, ...]:
         """Return the hooks that a real training needs as long as the knob has this value."""
         return self.hooks_of.get(value, self.hooks)
+
+    def set_up_s_for(self, value: Any) -> float:
+        """Return the least seconds before its first update with this value."""
+        return self.set_up_s_of.get(value, self.set_up_s)
 
     def described_by_hand(self, value: Any) -> str:
         """Return what a script does for itself to have this value."""

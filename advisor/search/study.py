@@ -220,8 +220,8 @@ class Study:
 
     def _affordable(self, config: Config, pace: Pace) -> bool:
         """Return whether there is time, and whether enough starts of the script are left."""
-        for name, _value in config.settings:
-            if self._needed.spare_s(pace) < (set_up_s := knobs.get(name).set_up_s):
+        for name, value in config.settings:
+            if self._needed.spare_s(pace) < (set_up_s := knobs.get(name).set_up_s_for(value)):
                 self.known.no_time_for(name, f"its set-up takes {set_up_s:g} s or more, and less time was left")
                 return False
         starts = self._starts_for(config)
@@ -255,17 +255,34 @@ class Study:
             yield InScriptRun(windows=[baseline_window(f"{name} anew", in_fresh_process(pace))], anew=True)
 
     def _trial_windows(self, name: str, config: Config, beside: Config, pace: Pace) -> Planner:
-        """Yield a window of a configuration, and one of what it is compared with where the same process can run it."""
+        """Yield a window of a configuration, and one of what it is compared with where the same process can run it.
+
+        Two trials share the window between them.
+        """
         setup = self.known.setup(config)
         own = [window(name, WindowRole.TRIAL, config, pace if setup == self._setup else in_fresh_process(pace))]
         if self._restarts_matter(config) or self._evaluates_otherwise(config):
             own.append(epoch_end_window(name, config))
-        if beside.settings:
+        if self._has_just_run(beside, pace, setup):
+            yield self._in_script_run(own, setup)
+        elif beside.settings:
             yield self._in_script_run([*own, window(f"best {name}", WindowRole.REFERENCE, beside, pace)], setup)
         elif setup == BASELINE_SETUP:
             yield self._in_script_run([*own, baseline_window(name, pace)])
         else:
             yield self._in_script_run(own, setup)
+
+    def _has_just_run(self, beside: Config, pace: Pace, setup: Setup) -> bool:
+        """Return whether the last window measured these settings, in the present process and for as long."""
+        last = next(reversed(self._result.windows.values()), None)
+        role = WindowRole.REFERENCE if beside.settings else WindowRole.BASELINE
+        return (
+            setup == self._setup
+            and last is not None
+            and (last.role, last.config) == (role, beside.as_dict())
+            and last.min_s >= pace.window_s
+            and isinstance(self._result.outcomes.get(last.id), wire.WindowDone)
+        )
 
     def _restarts_matter(self, config: Config) -> bool:
         """Return whether the starts of epochs cost a share worth having, and cost another one with these settings."""

@@ -236,6 +236,8 @@ class ScriptFacts:
     """The script checkpoints activations itself."""
     repeated_blocks: str | None = None
     """The model's repeated blocks in words: "12 Block with 97% of the parameters"."""
+    repeated_block_count: int = 0
+    """Their number."""
     cxx: bool | None = None
     """A C++ compiler was found."""
     triton: bool | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import shutil
 import tempfile
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -329,6 +330,75 @@ def test_facts_do_not_take_our_compiled_code_for_the_scripts(tmp_path: Path) -> 
     assert says(tmp_path, code) == "False True"
 
 
+DEEP = """
+class Block(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm, self.wide, self.narrow = torch.nn.LayerNorm(8), torch.nn.Linear(8, 32), torch.nn.Linear(32, 8)
+        self.drop = torch.nn.Dropout(0.1)
+
+    def forward(self, x):
+        return x + self.drop(self.narrow(torch.relu(self.wide(self.norm(x)))))
+
+class Deep(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem, self.head = torch.nn.Linear(8, 8), torch.nn.Linear(8, 4)
+        self.blocks = torch.nn.ModuleList(Block() for _ in range(6))
+
+    def forward(self, x):
+        x = self.stem(x)
+        for block in self.blocks:
+            x = block(x)
+        return self.head(x)
+
+def by_blocks(first, last):
+    def switch(number):
+        if number == first:
+            compiling.set("blocks")
+        if number == last:
+            compiling.restore()
+    return switch
+"""
+
+
+def test_one_compilation_serves_all_blocks_and_none_keeps_a_trace(tmp_path: Path) -> None:
+    code = f"""{textwrap.indent(DEEP, "    ")}
+    seen = {{}}
+    def each(number, model):
+        if number in (2, 8):
+            seen[number] = [sorted(vars(block)) for block in model.blocks]
+    wanted = loop(12, make=Deep)
+    hook()
+    print(loop(12, by_blocks(3, 10), make=Deep, each=each) == wanted, len(graphs), broken, seen[2] == seen[8])
+    print(sum(node.op == "call_function" for node in graphs[0].graph.nodes) < 20)
+    """
+    assert says(tmp_path, code).splitlines() == ["True 1 [] True", "True"]
+
+
+def test_a_block_that_cannot_be_compiled_leaves_the_training_as_it_was(tmp_path: Path) -> None:
+    code = f"""{textwrap.indent(DEEP, "    ")}
+    def backend(graph, inputs):
+        raise RuntimeError("no such instruction")
+    wanted = loop(10, make=Deep)
+    hook()
+    compiling.backend = backend
+    print(loop(10, by_blocks(3, 99), make=Deep) == wanted, compiling.on, "no such instruction" in broken[0])
+    """
+    assert says(tmp_path, code) == "True False True"
+
+
+def test_a_model_without_blocks_has_none_to_compile(tmp_path: Path) -> None:
+    code = f"""{textwrap.indent(DEEP, "    ")}
+    hook()
+    try:
+        loop(10, by_blocks(8, 99))
+    except Refused as refusal:
+        print(refusal)
+    """
+    assert says(tmp_path, code) == "the model has no repeated blocks: there is only the whole to compile"
+
+
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
 def test_inductor_trains_as_eager_does_within_rounding_dropout_and_draws_included(tmp_path: Path) -> None:
     code = """
@@ -389,6 +459,23 @@ CUDA = evolve(healthy_cuda(), {"workload": {"facts": {"cxx": False, "triton": Tr
 
 def test_on_a_cpu_there_is_one_mode() -> None:
     assert values(CPU).values == ("default",)
+
+
+MANY = {"workload": {"facts": {"repeated_block_count": 12}}}
+
+
+def test_one_of_many_blocks_is_compiled_before_all_of_them() -> None:
+    assert values(evolve(CPU, MANY)).values == ("blocks", "default")
+    assert values(evolve(CUDA, MANY)).values[:2] == ("blocks", "default")
+
+
+def test_a_few_blocks_are_compiled_as_one_model() -> None:
+    assert values(evolve(CPU, {"workload": {"facts": {"repeated_block_count": 2}}})).values == ("default",)
+
+
+def test_graphs_come_before_blocks_where_launches_limit() -> None:
+    limited = evolve(CUDA, {"workload": {"facts": {"launches_limit": True, "repeated_block_count": 12}}})
+    assert values(limited).values == ("reduce-overhead", "blocks", "default", "max-autotune-no-cudagraphs")
 
 
 def test_without_a_compiler_it_is_closed_on_a_cpu() -> None:

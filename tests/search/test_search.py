@@ -83,10 +83,11 @@ def test_what_helped_alone_is_tried_together(tmp_path: Path) -> None:
     assert {"num_workers": 4, "precision": "bf16"} in tried
 
 
-def test_every_setting_is_measured_beside_the_script_as_written(tmp_path: Path) -> None:
+def test_every_setting_is_measured_beside_the_baseline_which_two_of_them_share(tmp_path: Path) -> None:
     order = Machine(tmp_path, nothing_helps, INPUT_BOUND, SMALL_STEPS).order
-    search = [bool(window.config) for window in order[order.index(next(w for w in order if w.config)) - 1 :]]
-    assert search == [False, True] * (len(search) // 2) + [False]
+    search = "".join("S" if w.config else "b" for w in order[order.index(next(w for w in order if w.config)) - 1 :])
+    assert search.startswith("bSSbSSb")
+    assert not {"SSS", "bb"} & {search[at : at + length] for at in range(len(search)) for length in (2, 3)}
 
 
 def test_it_keeps_to_its_budget(tmp_path: Path) -> None:
@@ -94,13 +95,13 @@ def test_it_keeps_to_its_budget(tmp_path: Path) -> None:
     assert machine.now_s <= 60.0 * 1.1
 
 
-@pytest.mark.parametrize(("speed", "most_s"), [(nothing_helps, 25.0), (workers_help, 15.0)])
+@pytest.mark.parametrize(("speed", "least_s", "most_s"), [(nothing_helps, 15.0, 25.0), (workers_help, 8.0, 15.0)])
 def test_time_reserved_for_a_verification_of_nothing_goes_to_more_trials(
-    tmp_path: Path, speed: Any, most_s: float
+    tmp_path: Path, speed: Any, least_s: float, most_s: float
 ) -> None:
     """The machine gives back half of the 20 s that it reserves."""
     machine = Machine(tmp_path, speed, INPUT_BOUND, FULL_PRECISION, SMALL_STEPS, budget_s=35.0, reserved_s=20.0)
-    assert most_s - 7.0 < machine.now_s <= most_s * 1.1
+    assert least_s < machine.now_s <= most_s * 1.1
 
 
 def test_nothing_open_is_nothing_tried_but_the_script_as_written(tmp_path: Path) -> None:

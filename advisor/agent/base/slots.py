@@ -96,6 +96,12 @@ def take(module: nn.Module, slot: CallSlot) -> None:
             delattr(cls, SLOT)
 
 
+def is_taken(module: nn.Module) -> bool:
+    """Return whether the module's calls are intercepted, by us or by the script's `module.compile()`."""
+    on_class = vars(type(module)).get(SLOT)
+    return module.__dict__.get(SLOT) is not None or (isinstance(on_class, ClassSlot) and id(module) in on_class.slots)
+
+
 def compiled_by_script(module: nn.Module) -> bool:
     """Return whether the script called `module.compile()`."""
     found = module.__dict__.get(SLOT)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import weakref
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from ..base import slots
+from ..base.pass_through import passes_on
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -38,6 +42,30 @@ def repeated_blocks(models: Iterable[Any]) -> Blocks | None:
         key=lambda blocks: blocks.share,
         default=None,
     )
+
+
+def called_by_blocks(blocks: Blocks, compiled: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function of (module, *args, **kwargs) that calls the module, and its blocks by `compiled(block, …)`.
+
+    The blocks are as they were once it returns: nothing shows in what the script saves, copies or inspects.
+    """
+    found = [weakref.ref(block) for block in blocks.modules]
+
+    @passes_on
+    def block_call(block: Any, _original: Any, args: Any, kwargs: Any) -> Any:
+        return compiled(block, *args, **kwargs)
+
+    @passes_on
+    def call(module: Any, *args: object, **kwargs: object) -> Any:
+        present = [block for ref in found if (block := ref()) is not None]
+        put = [(block, slots.put(block, block_call)) for block in present if not slots.is_taken(block)]
+        try:
+            return module._call_impl(*args, **kwargs)
+        finally:
+            for block, slot in put:
+                slots.take(block, slot)
+
+    return call
 
 
 def _rows(models: list[Any]) -> dict[type[Any], list[Any]]:

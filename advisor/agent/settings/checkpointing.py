@@ -257,7 +257,11 @@ def facts(models: list[nn.Module], checkpointed: int) -> dict[str, object]:
     """Return the facts for the knob, fields of `types.ScriptFacts`; `checkpointed` calls of the script were seen."""
     blocks = repeated_blocks(models)
     own = checkpointed > 0 or any(checkpointed_by_script(inner) for model in models for inner in model.modules())
-    return {"checkpointing": own, "repeated_blocks": blocks.describe() if blocks else None}
+    return {
+        "checkpointing": own,
+        "repeated_blocks": blocks.describe() if blocks else None,
+        "repeated_block_count": len(blocks.modules) if blocks else 0,
+    }
 
 
 def checkpointed_by_script(module: nn.Module) -> bool:

@@ -27,10 +27,13 @@ from ..base.pass_through import passes_on
 from ..base.slots import is_compiled
 from ..loop.clock import StepClock
 from ..loop.roots import CLOSED_WRAPPERS, MAX_LEVELS, Root, Roots
+from .blocks import called_by_blocks, repeated_blocks
 from .compile_watch import Account, CompileWatch, latest_misfit
 from .passing import PassingState
 
-MODES = ("default", "reduce-overhead", "max-autotune-no-cudagraphs")
+BLOCKS = "blocks"
+"""Value that compiles each repeated block by itself, in the default mode: one compilation serves all of them."""
+MODES = ("default", BLOCKS, "reduce-overhead", "max-autotune-no-cudagraphs")
 WATCHED_CALLS = 8
 """First calls of a root; one that raises is run again without compiled code, so that any error is the script's own."""
 STATIC_SHAPES = 4
@@ -77,7 +80,7 @@ class Compiling:
         self.restore()
         if mode not in MODES:
             raise Refused(f"unknown compile={mode!r}: expected one of {', '.join(MODES)}")
-        why_not = self.barred() or self._why_not()
+        why_not = self.barred() or self._why_not(mode)
         if why_not is not None:
             raise Refused(why_not)
         self._import()
@@ -153,7 +156,7 @@ class Compiling:
 
     # --- conditions for compiling -----------------------------------------------------------------------------------
 
-    def _why_not(self) -> str | None:
+    def _why_not(self, mode: str) -> str | None:
         if not self.watch.installed and modes.compile_used():
             return "the script uses torch.compile itself"
         trained = [root for root in self._roots.called() if root.owned and root.training_calls]
@@ -163,6 +166,8 @@ class Compiling:
             why_not = _why_closed(root.ref())
             if why_not is not None:
                 return why_not
+        if trained and mode == BLOCKS and not any(repeated_blocks([root.ref()]) for root in trained):
+            return "the model has no repeated blocks: there is only the whole to compile"
         return None
 
     # --- around a forward -------------------------------------------------------------------------------------------
@@ -264,6 +269,9 @@ def _compiled(module: Any, mode: str, backend: Any, dynamic: bool | None) -> Cal
     model's own `forward` that it calls."""
     import torch
 
+    blocks = repeated_blocks([module]) if mode == BLOCKS else None
+    if blocks is not None:
+        return called_by_blocks(blocks, _compiled(blocks.modules[0], MODES[0], backend, dynamic))
     function = type(module)._call_impl
     if backend != "inductor":
         return torch.compile(function, backend=backend, dynamic=dynamic)
@@ -279,7 +287,7 @@ def _unmark(module: Any) -> None:
 def _options(mode: str) -> dict[str, Any]:
     """Return the options that the mode stands for; `torch.compile` takes a mode or options, never both."""
     chosen: dict[str, Any] = {"fallback_random": True}
-    if mode != "default":
+    if mode not in (MODES[0], BLOCKS):
         from torch._inductor import list_mode_options
 
         chosen = {**list_mode_options(mode), **chosen}
