@@ -237,7 +237,7 @@ class Study:
         beside, second, ids = known.reference(config), longer(pace, self._settings), [name]
         before_s, in_place = self.left_s(), self._starts_for(config) == 0
         yield from self._trial_windows(name, config, beside, pace)
-        if in_place:
+        if in_place and known.outcome(ids).set_up_s is None:  # a set-up is paid once, and other windows are without it
             self._needed.saw_trial(before_s - self.left_s(), pace)
         prospect = known.prospect(config, ids, beside)
         if (

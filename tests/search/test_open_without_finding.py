@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from advisor import wire
 from advisor.analysis.fixes import as_diagnosed
 from advisor.rules._examples import evolve, healthy_cpu, healthy_cuda, optimizer, train_loader, what_if
 from advisor.search import KnobSelection, SearchRequest, Space, open_space
@@ -114,6 +115,29 @@ def test_what_takes_minutes_to_set_is_tried_beside_the_best(tmp_path: Path) -> N
     assert tried[0].get("precision") == "bf16"
     best = machine.recommended().config.as_dict()
     assert (best["compile"], best["precision"]) == ("default", "bf16")
+
+
+class Compiles(Machine):
+    """Compiles for as long as a large model takes, once for each mode and what stands beside it."""
+
+    def __init__(self, *args: Any, **options: Any):
+        self.compiled: set[str] = set()
+        super().__init__(*args, **options)
+
+    def _outcome(self, window: wire.Window) -> Any:
+        found = super()._outcome(window)
+        if "compile" not in window.config:
+            return found
+        if str(window.config) not in self.compiled:
+            self.compiled.add(str(window.config))
+            self.now_s += 40.0
+        return replace(found, set_up_s=40.0)
+
+
+def test_the_seconds_of_a_compilation_are_not_expected_of_the_windows_after_it(tmp_path: Path) -> None:
+    request = SearchRequest(selection=KnobSelection.of(["compile"]))
+    machine = Compiles(tmp_path, lambda _config: 1.0, evidence=on_device(), request=request, budget_s=130.0)
+    assert len(machine.tried) >= 3, machine.study.ended  # the baseline and two modes
 
 
 def on_cpus(cpus: float) -> Evidence:
