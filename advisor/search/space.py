@@ -31,6 +31,8 @@ PROMISE_WITHOUT_FINDING = 0.05
 """Gain expected of a knob that no finding points to."""
 BY_LOSS = "its gain is a loss that is reached sooner, which this search by speed does not measure; see advisor lr"
 """Reason why knobs are closed that are judged by the loss."""
+UNPROMPTED = "trying it costs next to nothing"
+"""Reason why knobs are open that no finding names."""
 KEEPS_TRAINING = ("exact", "resampled", "numerics")
 """Effects on training that leave the training what it is."""
 
@@ -162,6 +164,7 @@ def open_space(
     pointed_to = frozenset(reasons)
     reasons = {**reasons, **_reasons_of_sharing(every, reasons), **_reasons_of_growing(reasons)}
     reasons = {**reasons, **_reasons_of_computing(workload, computing_fraction, reasons)}
+    reasons = {**reasons, **_reasons_unprompted(workload, line, reasons)}
     for knob in knobs.all_knobs():
         why = _unwanted(knob.id, selection) or _unjudged(knob, reasons, diagnosis)
         values = every[knob.id]
@@ -280,6 +283,16 @@ def _reasons_of_computing(
     why = f"forward and backward take {computing_fraction:.0%} of an update on {workload.device}"
     found = [knob for knob in knobs.all_knobs() if knob.shortens_computing and knob.id not in reasons]
     return {knob.id: why for knob in sorted(found, key=lambda knob: knob.set_up_s)}
+
+
+def _reasons_unprompted(workload: Workload, line: CommandLine, reasons: Mapping[str, str]) -> Mapping[str, str]:
+    """Return knobs that are switched live in no time, and whose gain on a CPU is hard to predict: a profile tries them,
+    too."""
+    if workload.device != "cpu":
+        return {}
+    cheap = [knob for knob in knobs.all_knobs() if knob.tried_unprompted and line.of(knob.id) is None]
+    found = [knob for knob in cheap if knob.id not in reasons]
+    return {knob.id: UNPROMPTED for knob in sorted(found, key=lambda knob: knob.tried_unprompted)}
 
 
 def _unwanted(name: str, selection: KnobSelection) -> str | None:

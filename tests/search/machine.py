@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from advisor import wire
+from advisor import knobs, wire
 from advisor.rules._examples import evolve, healthy_cpu, train_loader
 from advisor.runtime.script_run_record import ScriptRunRecord
 from advisor.runtime.session import BASELINE_SETUP, InScriptRun
@@ -48,7 +48,7 @@ class Machine:
     """Carries a search out: every window costs its time, and gives the speed that its settings have.
 
     Only the knobs named are there, as the findings open them: others are left out by the user, so that a knob more in
-    the program is none more here.
+    the program is none more here. `request` leaves in what it likes.
     """
 
     knobs: tuple[str, ...] = ("num_workers", "precision", "global_batch")
@@ -73,7 +73,7 @@ class Machine:
         diagnosis = Diagnosis(findings=found, abstained=options.pop("abstained", ()))
         memory = options.pop("activations_bytes", None)
         computing_fraction = options.pop("computing_fraction", None)
-        request = options.pop("request", None) or SearchRequest(selection=selection(self.knobs))
+        request = options.pop("request", None) or SearchRequest(selection=selection(self._knobs(found)))
         restart_fraction = options.pop("restart_fraction", 0.0)
         length = options.pop("length", None)
         past = options.pop("past", None)
@@ -109,6 +109,11 @@ class Machine:
         )
         self._carry_out()
         self.study.conclude()
+
+    def _knobs(self, found: Sequence[Finding]) -> tuple[str, ...]:
+        """Return the knobs without those that are open though no finding names them."""
+        named = {name for finding in found for name in finding.knobs}
+        return tuple(name for name in self.knobs if name in named or not knobs.get(name).tried_unprompted)
 
     def _reserve(self, seconds: float) -> float:
         self.left_s -= seconds

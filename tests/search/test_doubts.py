@@ -48,4 +48,4 @@ def test_a_closed_knob_says_what_was_seen_of_its_cost() -> None:
     assert why[KNOB] == (
         "no finding suggests it; input_bound has seen 3.0% of the time so far, in too few updates to judge"
     )
-    assert why["precision"] == "no finding suggests it"
+    assert why["micro_batch"] == "no finding suggests it"

@@ -19,7 +19,10 @@ from .machine import FULL_PRECISION, INPUT_BOUND, Machine, selection, workers_he
 class TwoLimits(Machine):
     """It waits for its loader; once workers feed it, the optimizer takes most of an update."""
 
-    knobs = ("num_workers", "fused_optimizer")
+    knobs = ("num_workers", "fused_optimizer", "global_batch")
+
+    def _knobs(self, _found: Any) -> tuple[str, ...]:
+        return self.knobs
 
     def phases(self, config: dict[str, Any]) -> dict[str, float]:
         if config.get("num_workers"):
@@ -53,7 +56,7 @@ def test_what_is_open_only_now_comes_before_more_against_the_last_limit(tmp_path
 
 def test_the_chain_says_what_limited_each_best_and_what_it_opened(tmp_path: Path) -> None:
     first, then = TwoLimits(tmp_path, two_steps, INPUT_BOUND).study.known.limits[:2]
-    assert (first.config, first.opened) == (Config.of({"num_workers": 4}), ("fused_optimizer",))
+    assert (first.config, first.opened) == (Config.of({"num_workers": 4}), ("global_batch",))
     assert "optimizer_bound" in [finding.rule for finding in first.findings]
     assert then.ratio.speedup == pytest.approx(3.0, rel=0.02)
 

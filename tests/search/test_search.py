@@ -9,8 +9,9 @@ import pytest
 
 from advisor import wire
 from advisor.rules._examples import evolve, train_loader
-from advisor.search import open_space
+from advisor.search import KnobSelection, open_space
 from advisor.storage import record_file
+from advisor.target.script_options import ArgumentKnob, CommandLine
 from advisor.types import Abstention, Config, Diagnosis
 
 from .machine import EVIDENCE, FULL_PRECISION, INPUT_BOUND, SMALL_STEPS, Answer, Machine, nothing_helps, workers_help
@@ -20,12 +21,32 @@ from .machine import EVIDENCE, FULL_PRECISION, INPUT_BOUND, SMALL_STEPS, Answer,
 
 def test_a_finding_opens_the_knobs_that_it_names() -> None:
     space = open_space(EVIDENCE.hardware, EVIDENCE.workload, Diagnosis(findings=(FULL_PRECISION,)))
-    assert [knob.id for knob in space.knobs] == ["precision", "fused_optimizer"]
+    assert [knob.id for knob in space.knobs] == ["precision", "fused_optimizer", "threads"]
 
 
 def test_what_no_finding_points_to_is_closed_and_told() -> None:
-    space = open_space(EVIDENCE.hardware, EVIDENCE.workload, Diagnosis(findings=(INPUT_BOUND,)))
-    assert {one.what: one.why for one in space.closed}["precision"] == "no finding suggests it"
+    space = open_space(EVIDENCE.hardware, EVIDENCE.workload, Diagnosis(findings=(FULL_PRECISION,)))
+    assert {one.what: one.why for one in space.closed}["num_workers"] == "no finding suggests it"
+
+
+def test_on_a_cpu_what_costs_nothing_to_try_is_open_whatever_the_findings_say() -> None:
+    space = open_space(EVIDENCE.hardware, EVIDENCE.workload, Diagnosis(findings=()))
+    assert [knob.id for knob in space.knobs] == ["precision", "threads", "fused_optimizer"]
+    assert {knob.opened_by for knob in space.knobs} == {"trying it costs next to nothing"}
+    after = open_space(EVIDENCE.hardware, EVIDENCE.workload, Diagnosis(findings=(INPUT_BOUND,)))
+    assert after.knobs[0].id == "num_workers"
+
+
+def test_an_option_of_the_script_costs_a_start_and_is_not_tried_for_nothing() -> None:
+    knob = ArgumentKnob(knob="threads", values=(1,), effect="numerics", why="", arguments={1: {"--threads": 1}})
+    line = CommandLine(argument_knobs=(knob,))
+    space = open_space(EVIDENCE.hardware, EVIDENCE.workload, Diagnosis(findings=()), command_line=line)
+    assert "threads" not in [knob.id for knob in space.knobs]
+
+
+def test_the_user_who_names_knobs_gets_no_others() -> None:
+    space = open_space(EVIDENCE.hardware, EVIDENCE.workload, Diagnosis(findings=()), KnobSelection.of(["num_workers"]))
+    assert [knob.id for knob in space.knobs] == ["num_workers"]
 
 
 def test_a_knob_that_cannot_be_set_says_its_own_reason() -> None:

@@ -323,7 +323,7 @@ def test_a_search_cut_off_before_its_finals_recommends_what_it_saw_and_says_so(t
 def test_a_dry_run_opens_the_space_and_tries_nothing(tmp_path: Path) -> None:
     request = SearchRequest(selection=selection(Machine.knobs), dry_run=True)
     machine = Machine(tmp_path, workers_help, INPUT_BOUND, request=request)
-    assert [knob.id for knob in machine.study.space.knobs] == ["num_workers"]
+    assert [knob.id for knob in machine.study.space.knobs] == ["num_workers", "precision"]
     assert all(not window.config for window in machine.order)
 
 
