@@ -103,11 +103,11 @@ def _cpu_has_bf16(evidence: Evidence) -> bool:
 def _saved_by_flops(evidence: Evidence, peaks: tuple[float, float] | None) -> float:
     """Return the part of the loop that products take by their number on an accelerator, less what they take in half
     precision; 0 if that is not known."""
-    flops = evidence.compute.flops_per_update
-    if flops is None or peaks is None or not evidence.on_accelerator:
+    rate = evidence.compute.achieved_flops_per_s
+    if rate is None or peaks is None or not evidence.on_accelerator:
         return 0.0
     now, half = PRODUCTS_REACH * peaks[0], HALF_PRODUCTS_REACH * peaks[1]
-    share = min(flops / now / evidence.steps.mean_s, compute_share(evidence))
+    share = min(rate / now, compute_share(evidence))
     return share * clamp(1 - now / half)
 
 

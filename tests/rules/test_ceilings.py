@@ -46,8 +46,7 @@ def test_products_that_fill_an_accelerator_in_float32_promise_what_their_flops_s
     evidence = healthy_cuda(
         workload={"flags": {"autocast_dtype": None, "matmul_precision": "highest"}},
         hardware={"accelerators": (gpu(peak_flops=rates),)},
-        compute={"flops_per_update": 7_000_000_000_000},
-        steps={"mean_s": update_s},
+        compute={"achieved_flops_per_s": 7e12 / update_s},
     )
     judged = rules.get("precision_unused").check(evidence)
     assert isinstance(judged, Finding)

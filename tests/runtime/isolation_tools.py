@@ -42,6 +42,7 @@ def isolation_for(name: str, project: Path, scratch: Path) -> Isolation:
         pytest.skip(chosen)
     found = copy.copy(chosen)
     found.project, found.scratch = project.resolve(), scratch.resolve()
+    vars(found).pop("shared", None)  # made where it was tried out
     return found
 
 

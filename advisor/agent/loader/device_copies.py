@@ -10,14 +10,14 @@ from __future__ import annotations
 import functools
 import threading
 import weakref
-from collections import abc
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import Any, Callable, NamedTuple
 
 from ...refused import Refused
 from ..base import forks
 from ..base.pass_through import passes_on_to_c, stands_for
 from ..base.patches import Patches
+from ..base.tensors import tensors_in
 from ..loop.clock import StepClock
 from ..loop.copies import leaves_by_to
 from .delivery import Deliveries
@@ -170,7 +170,7 @@ class DeviceCopies:
                 self._give_up(UNUSED[treatment], [treatment])
         if not self._on:
             return
-        present = {id(tensor): (weakref.ref(tensor), place) for place, tensor in enumerate(_tensors(batch))}
+        present = {id(tensor): (weakref.ref(tensor), place) for place, tensor in enumerate(tensors_in(batch))}
         kept = {number: known for number, known in self._delivered.items() if known[0]() is not None}
         self._delivered = {**kept, **present}
         if AHEAD in self._on:
@@ -194,7 +194,7 @@ class DeviceCopies:
         batch = _next_arrived(fetcher) if self._calls else None
         if batch is None or not self.backend.on_default_stream():
             return
-        for place, tensor in enumerate(_tensors(batch)):
+        for place, tensor in enumerate(tensors_in(batch)):
             call, device = self._calls.get(place, (None, None))
             if call is None or tensor.requires_grad or not self.backend.is_pinned(tensor):
                 continue
@@ -250,20 +250,6 @@ def _copies(name: str, tensor: Any, args: Any, kwargs: Any) -> bool:
     if any(isinstance(word, torch.Tensor) for word in (*args, *kwargs.values())):
         return False
     return name == "cuda" or leaves_by_to(args, kwargs)
-
-
-def _tensors(batch: object) -> Iterator[Any]:
-    """Yield the tensors in nested containers, in an order that is the same for every batch of a loader."""
-    import torch
-
-    if isinstance(batch, torch.Tensor):
-        yield batch
-    elif isinstance(batch, abc.Mapping):
-        for value in batch.values():
-            yield from _tensors(value)
-    elif isinstance(batch, (list, tuple)):
-        for value in batch:
-            yield from _tensors(value)
 
 
 def _next_arrived(fetcher: Any) -> object:

@@ -89,16 +89,6 @@ def only_plain(value: object, depth: int = DEPTH) -> bool:
     return all(only_plain(part, depth - 1) for part in (_parts(value) or {}).values())
 
 
-def tensors_of_batch(batch: Any, depth: int = DEPTH) -> list[Any]:
-    """Return the tensors in a batch's mappings and sequences, in order."""
-    if isinstance(batch, _tensor()):
-        return [batch]
-    if not depth or not isinstance(batch, (abc.Mapping, list, tuple)):
-        return []
-    parts = batch.values() if isinstance(batch, abc.Mapping) else batch
-    return [tensor for part in parts for tensor in tensors_of_batch(part, depth - 1)]
-
-
 class Stamp:
     """Present attributes of a dataset, and of the datasets that it holds."""
 

@@ -10,7 +10,8 @@ import sys
 from collections import abc
 from typing import Any
 
-from .sample_parts import DEPTH, tensors_of_batch
+from ..base.tensors import tensors_in
+from .sample_parts import DEPTH
 
 
 class OtherForm(Exception):
@@ -47,9 +48,7 @@ class SampleTable:
         torch = sys.modules["torch"]
         self._form = _form(sample)
         self._like = default_collate([sample])
-        self._columns = [
-            torch.empty((rows, *leaf.shape[1:]), dtype=leaf.dtype) for leaf in tensors_of_batch(self._like)
-        ]
+        self._columns = [torch.empty((rows, *leaf.shape[1:]), dtype=leaf.dtype) for leaf in tensors_in(self._like)]
         self._row_of: dict[Any, int] = {}
         self.row_bytes = sum(column[0].numel() * column.element_size() for column in self._columns)
 
@@ -68,7 +67,7 @@ class SampleTable:
         if any(_form(sample) != self._form for sample in samples):
             raise OtherForm("a sample has another form")
         rows = list(range(len(self), len(self) + len(keys)))
-        for column, leaf in zip(self._columns, tensors_of_batch(default_collate(samples))):
+        for column, leaf in zip(self._columns, tensors_in(default_collate(samples))):
             column[rows] = leaf
         self._row_of.update(zip(keys, rows))
 

@@ -13,9 +13,10 @@ from typing import Any
 
 from ...refused import Refused
 from ..base.pass_through import passes_on_to_c
+from ..base.tensors import tensors_in
 from .coming import coming
 from .random_states import RandomStates, preserved_random_states
-from .sample_parts import DEPTH, Stamp, equal, tensors_of_batch
+from .sample_parts import DEPTH, Stamp, equal
 
 COMPARED_SAMPLES = 256
 """Samples that are read both ways: coming ones, as far as their order may be known ahead of time."""
@@ -108,4 +109,4 @@ def _shaped(found: Any, like: Any, depth: int = DEPTH) -> Any:
 
 def _memory(batch: Any) -> set[int]:
     """Return the addresses of the batch's tensors; empty ones have none."""
-    return {tensor.data_ptr() for tensor in tensors_of_batch(batch)} - {0}
+    return {tensor.data_ptr() for tensor in tensors_in(batch)} - {0}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any
+
+from ..base.tensors import tensors_in
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +36,7 @@ class DenormalWatch:
     def saw(self, name: str, args: Any, result: Any, spent_ns: int) -> None:
         """Note an operator that has just run."""
         try:
-            if any(is_denormal(tensor) for tensor, _number in zip(_tensors((result, args)), range(MOST_TENSORS))):
+            if any(is_denormal(tensor) for tensor in islice(tensors_in((result, args)), MOST_TENSORS)):
                 self._ns_by_name[name] = self._ns_by_name.get(name, 0) + spent_ns
         except Exception:  # a class of tensors of the user's
             self.on = False
@@ -79,11 +81,3 @@ def is_denormal(tensor: Tensor) -> bool:
     tiny = torch.finfo(tensor.dtype).tiny
     count = torch.count_nonzero((sample.abs() < tiny) & (sample != 0))
     return float(count) >= LEAST_FRACTION * sample.numel()
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:
-    if hasattr(value, "numel"):
-        yield value
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _tensors(item)

@@ -13,12 +13,12 @@ from ..base import modes
 from ..base.pass_through import passes_on
 from ..base.patches import Patches
 from ..base.slots import is_compiled
+from ..base.tensors import tensors_in
 from ..loop.clock import StepClock
 from ..settings import checkpointing, compiling
 from ..settings.blocks import numel
 from ..settings.data_parallel import inside
 from ..settings.script_checkpoints import CheckpointedCalls
-from ..settings.untrained import tensors_of
 from .compiled_breaks import breaks_seen
 from .compiled_code import CompileTotals
 from .environments import any_environment
@@ -134,7 +134,7 @@ class FactsCollector:
     def _inspect(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         import torch
 
-        tensors = tensors_of((args, kwargs), MAX_SHAPES)
+        tensors = list(tensors_in((args, kwargs), MAX_SHAPES))
         self._shapes_seen.add(tuple((tensor.dtype, tuple(tensor.shape)) for tensor in tensors))
         if tensors:
             self._device = tensors[0].device.type

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..base import slots
 from ..base.pass_through import passes_on
+from ..base.tensors import tensors_in
 from ..loop.frames import Frames
 from ..loop.roots import CLOSED_WRAPPERS
 from ..settings.blocks import numel, repeated_blocks
-from ..settings.untrained import MOST_TENSORS, form_of, is_copy, tensors_of, unused_parameters
+from ..settings.untrained import MOST_TENSORS, form_of, is_copy, unused_parameters
 
 if TYPE_CHECKING:
     from torch import nn
@@ -204,9 +205,9 @@ class PartWatch:
         part.flops += self._flops.total - before_flops
         part.updates.add(self._clock.updates)
         part.draws_before = part.draws_before or drawn
-        if any(tensor.requires_grad for tensor in tensors_of(inputs, MOST_TENSORS)):
+        if any(tensor.requires_grad for tensor in tensors_in(inputs, MOST_TENSORS)):
             part.after_training += 1
-        if any(tensor.requires_grad for tensor in tensors_of(result, MOST_TENSORS)):
+        if any(tensor.requires_grad for tensor in tensors_in(result, MOST_TENSORS)):
             part.with_gradient += 1
         else:
             part.without_gradient += 1
@@ -257,7 +258,7 @@ class PartWatch:
 
 def _bytes_of(value: object) -> int:
     """Return the bytes of the tensors that pass gradients on: of inputs, what a checkpoint of the module would keep."""
-    found = [tensor for tensor in tensors_of(value, MOST_TENSORS) if tensor.requires_grad]
+    found = [tensor for tensor in tensors_in(value, MOST_TENSORS) if tensor.requires_grad]
     return sum(int(tensor.numel()) * int(tensor.element_size()) for tensor in found)
 
 

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..base.tensors import tensors_in
+
 ELEMENTWISE = frozenset(
     """
     relu relu_ relu6 gelu silu silu_ mish sigmoid sigmoid_ tanh tanh_ elu elu_ selu celu hardswish hardsigmoid
@@ -223,15 +225,3 @@ def _draws(name: str, args: Any, kwargs: Any) -> bool:
             kwargs.get("training", args[2] if len(args) > 2 else True)
         )
     return name in DRAWING
-
-
-def tensors_in(value: Any) -> Iterator[Any]:
-    """Yield the tensors in nested tuples, lists and dictionaries, and in the fields of an output of transformers."""
-    if hasattr(value, "untyped_storage"):
-        yield value
-    elif isinstance(value, dict):
-        for entry in value.values():
-            yield from tensors_in(entry)
-    elif isinstance(value, (list, tuple)):
-        for entry in value:
-            yield from tensors_in(entry)

@@ -8,7 +8,6 @@ every rank, which has drawn the same numbers and reads the same batches.
 from __future__ import annotations
 
 import contextlib
-import copy
 import fnmatch
 from collections import Counter
 from collections.abc import Iterator
@@ -16,10 +15,11 @@ from typing import Any, Callable
 
 from ..base import slots
 from ..base.pass_through import passes_on
+from ..base.tensors import copied, tensors_in
 from ..loop.clock import StepClock
 from . import data_parallel, sharding
 from .blocks import repeated_blocks
-from .linear_pairs import Pair, Tracer, layers_of, sizes, tensors_in
+from .linear_pairs import Pair, Tracer, layers_of, sizes
 from .own_draws import drop_apart
 from .ranks import Ranks
 from .tensor_styles import Shared
@@ -265,7 +265,7 @@ class _Trial:
         """Call the block with copies of its inputs, and no dropout of modules; return its output and these inputs."""
         import torch
 
-        args, kwargs = _copied(self._inputs)
+        args, kwargs = copied(self._inputs)
         buffers = {name: buffer.clone() for name, buffer in self._block.named_buffers()}
         dropping = [one for one in self._block.modules() if type(one).__name__ == "Dropout" and one.training]
         devices = sorted({one.device.index for one in self._block.parameters() if one.device.type == "cuda"})
@@ -330,30 +330,6 @@ def _in_words(error: Exception) -> str:
 
 def _whole(tensor: Any) -> Any:
     return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
-
-
-def _copied(value: Any) -> Any:
-    """Return a deep copy whose tensors are new leaves."""
-    known: dict[int, Any] = {}
-    _copy_tensors(value, known, set())
-    return copy.deepcopy(value, known)
-
-
-def _copy_tensors(value: Any, known: dict[int, Any], seen: set[int]) -> None:
-    if id(value) in seen:
-        return
-    seen.add(id(value))
-    if hasattr(value, "untyped_storage"):
-        known[id(value)] = value.detach().clone().requires_grad_(value.requires_grad)
-    elif isinstance(value, dict):
-        for entry in value.values():
-            _copy_tensors(entry, known, seen)
-    elif isinstance(value, (list, tuple, set)):
-        for entry in value:
-            _copy_tensors(entry, known, seen)
-    elif hasattr(value, "__dict__") and not isinstance(value, type):
-        for entry in vars(value).values():
-            _copy_tensors(entry, known, seen)
 
 
 def _tolerance(tensor: Any) -> float:

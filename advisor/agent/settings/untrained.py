@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable
 from ...refused import Refused
 from ..base import slots
 from ..base.pass_through import passes_on
+from ..base.tensors import tensors_in
 from ..loop.clock import StepClock
 from ..loop.roots import CLOSED_WRAPPERS, Root, Roots
 from ..loop.steps import Steps
@@ -24,8 +25,6 @@ MOST_TENSORS = 64
 """Tensors looked at in each container of arguments."""
 MOST_OUTPUTS = 8
 """Shapes of inputs whose outputs are kept."""
-DEPTH = 5
-"""Depth of nested arguments; a deeper tensor is not looked at."""
 
 
 def part_facts(roots: Iterable[Root], owned: set[int]) -> dict[str, Any]:
@@ -78,19 +77,6 @@ def is_copy(path: str, module: nn.Module, trained: Collection[tuple[object, ...]
 def form_of(module: nn.Module) -> tuple[object, ...]:
     """Return a value that is equal for modules of one class with parameters of the same shapes."""
     return type(module), tuple(tuple(parameter.shape) for parameter in module.parameters())
-
-
-def tensors_of(value: Any, most: int, depth: int = DEPTH) -> list[Any]:
-    """Return the tensors in nested arguments, in order; of each container only its first items."""
-    if hasattr(value, "dtype") and hasattr(value, "device"):
-        return [value]
-    if depth == 0:
-        return []
-    if isinstance(value, dict) or hasattr(value, "items"):
-        value = list(value.values())
-    if isinstance(value, (list, tuple)):
-        return [tensor for item in value[:most] for tensor in tensors_of(item, most, depth - 1)]
-    return []
 
 
 def _frozen(module: nn.Module) -> bool:
@@ -151,7 +137,7 @@ class Untrained:
         if not self._clock.mine() or self._clock.in_evaluation_span:
             return original(*args, **kwargs)
         try:
-            inputs = tensors_of((args, kwargs), MOST_TENSORS)
+            inputs = list(tensors_in((args, kwargs), MOST_TENSORS))
             key = (id(module), *((tensor.dtype, tuple(tensor.shape)) for tensor in inputs))
         except Exception:  # a class of the user's may do anything when it is looked into
             return original(*args, **kwargs)
@@ -159,7 +145,7 @@ class Untrained:
             return _copied(self._outputs[key])
         result = original(*args, **kwargs)
         with contextlib.suppress(Exception):
-            needed = any(tensor.requires_grad for tensor in (*inputs, *tensors_of(result, MOST_TENSORS)))
+            needed = any(tensor.requires_grad for tensor in (*inputs, *tensors_in(result, MOST_TENSORS)))
             if not needed and len(self._outputs) < MOST_OUTPUTS:
                 self._outputs[key] = _copied(result)
         return result

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -41,6 +44,11 @@ class View:
         return outside
 
 
+def _remove_own(folder: Path, process: int) -> None:
+    if os.getpid() == process:  # a forked child has the object, too
+        scratch_folder.remove(folder)
+
+
 class Isolation(ABC):
     """Kind of isolation for the user's files, proven to work here before it is used."""
 
@@ -61,6 +69,13 @@ class Isolation(ABC):
     def __init__(self, *, project: Path, scratch: Path) -> None:
         self.project = project
         self.scratch = scratch
+
+    @cached_property
+    def shared(self) -> Path:
+        """Folder of advisor's own in which all views may write, until this object is gone."""
+        folder = scratch_folder.make(self.scratch)
+        weakref.finalize(self, _remove_own, folder, os.getpid())
+        return folder
 
     @contextmanager
     def prepare(self, cwd: Path, writable: Sequence[Path] = ()) -> Iterator[View]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from ...errors import IsolationError
-from . import copier, devices, keeper_view, manifest, mounts, plan
+from . import compiler_cache, copier, devices, keeper_view, manifest, mounts, plan
 from ._base import Isolation, View
 from .promises import Level
 
@@ -40,7 +40,7 @@ class Landlock(Isolation):
         copied = copier.Copier(self.project, skip=(self.scratch, *writable), large_bytes=copier.LARGE_COPIED_BYTES)
         copied.copy(copy)
         proc = Path("/proc" if os.geteuid() else "/proc/self")  # root could change the machine in /proc/sys
-        own = [copy, temporary, *writable]
+        own = [copy, temporary, self.shared, *writable]
         view = View(
             cwd=_moved(cwd, self.project, copy),
             keeper={
@@ -52,8 +52,8 @@ class Landlock(Isolation):
             },
             scratch=folder,
             env={
-                name: str(temporary)
-                for name in ("TMPDIR", "TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "MPLCONFIGDIR")
+                **{name: str(temporary) for name in ("TMPDIR", "MPLCONFIGDIR")},
+                **{name: str(self.shared) for name in ("TRITON_CACHE_DIR", compiler_cache.VARIABLE)},
             },
             moved=(self.project, copy),
             notes=tuple(copied.notes),

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import psutil
 
-from . import foreign, mounts, plan
+from . import compiler_cache, foreign, mounts, plan
 from ._base import Isolation, View
 from .promises import Level
 from .renamable import small_folders
@@ -60,7 +60,7 @@ class Overlay(Isolation):
             user_namespace=user_namespace,
             processes=self.processes,
             shared_memory_bytes=mounts.shared_memory_bytes(),
-            writable=[str(path) for path in writable],
+            writable=[str(path) for path in (*writable, self.shared)],
             wanted=plan.wanted_folders(self.project),
             sockets=mounts.bound_sockets(),
         )
@@ -83,7 +83,9 @@ class Overlay(Isolation):
             "processes": self.processes,
             "steps": steps,
         }
-        yield View(cwd=cwd, keeper={"view": view, "namespace": self.processes}, scratch=folder, notes=notes)
+        keeper = {"view": view, "namespace": self.processes}
+        env = compiler_cache.environment(self.shared)
+        yield View(cwd=cwd, keeper=keeper, scratch=folder, env=env, notes=notes)
 
 
 def _add(steps: list[plan.Step], part: str, paths: list[Path]) -> None:
