@@ -4,11 +4,11 @@ with one knob more, those first that limit it now; knobs that help only together
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..types import Config, KnobSpace, SettingValue, Trial
 from .space import KEEPS_TRAINING, Space
-from .steps import A_STEP, best_so_far
+from .steps import A_STEP, best_so_far, clear_gain
 
 VALUES_BESIDE_THE_BEST = 2
 """Values tried of each knob; the rest is left to a sampler that has learnt from all of them."""
@@ -61,10 +61,20 @@ def tries(space: Space, trials: Sequence[Trial], limit: Limit | None = None) -> 
     yield from _usual(space)
     if limit is not None and limit.config == bases.kept:
         yield from _against(limit, space, bases)
+    passed_over = not_beside_a_clear_gain(space, trials)
+    space = replace(space, knobs=tuple(knob for knob in space.knobs if knob.id not in passed_over))
     yield from _one_more(space, trials, bases)
     yield from _gained(space, trials, bases)
     yield from _together(space, bases)
     yield from _changed(space, bases)
+
+
+def not_beside_a_clear_gain(space: Space, trials: Sequence[Trial]) -> Collection[str]:
+    """Return the knobs that are open only because they cost next to nothing, once there is a gain without them."""
+    best = best_so_far(trials)
+    if best is None or clear_gain(best) is None:
+        return ()
+    return {knob.id for knob in space.knobs if knob.unprompted and knob.id not in best.config.as_dict()}
 
 
 def _usual(space: Space) -> Iterator[Proposal]:

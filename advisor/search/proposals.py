@@ -55,7 +55,7 @@ class Proposer:
         for proposal in expert.tries(self._space, admitted, limit):
             if self._claim(proposal.config, claimed):
                 return proposal
-        return self._sampled(claimed)
+        return self._sampled(claimed, {*self.closed, *expert.not_beside_a_clear_gain(self._space, admitted)})
 
     def withdraw(self, config: Config) -> None:
         """Take a proposal back that is run elsewhere: should that process be killed, it may be proposed again."""
@@ -112,12 +112,12 @@ class Proposer:
         self._tried.add(config)
         return True
 
-    def _sampled(self, claimed: Collection[Config]) -> Proposal | None:
+    def _sampled(self, claimed: Collection[Config], left_out: Collection[str]) -> Proposal | None:
         if len(self._tried) >= self._space.size:
             return None
         for _ in range(MOST_SUGGESTIONS):
             suggested = self._sampler.suggest()
-            kept = Config.of({name: value for name, value in suggested.settings if name not in self.closed})
+            kept = Config.of({name: value for name, value in suggested.settings if name not in left_out})
             config = self._space.possible(kept)
             if self._claim(config, claimed):
                 return Proposal(config=config, reason="suggested by TPE from the trials so far", sampled=True)

@@ -199,6 +199,7 @@ def open_space(
                     shares_cpus_with=values.shares_cpus_with,
                     usual=knob.usual_on_accelerator and workload.device != "cpu",
                     beside_the_best=knob.set_up_s > 0 and knob.id not in pointed_to,
+                    unprompted=reasons[knob.id] == UNPROMPTED,
                 )
             )
     ids = {knob.id for knob in opened}

@@ -104,6 +104,8 @@ class KnobSpace:
     beside_the_best: bool = False
     """True if it takes long to set and no finding points to it: tried with the best settings by then, never alone
     first."""
+    unprompted: bool = False
+    """True if it is open only because it costs next to nothing to try; not tried beside a clear gain."""
 
 
 @dataclass(frozen=True, kw_only=True)

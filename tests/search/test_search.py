@@ -9,12 +9,22 @@ import pytest
 
 from advisor import wire
 from advisor.rules._examples import evolve, train_loader
-from advisor.search import KnobSelection, open_space
+from advisor.search import KnobSelection, SearchRequest, open_space
 from advisor.storage import record_file
 from advisor.target.script_options import ArgumentKnob, CommandLine
 from advisor.types import Abstention, Config, Diagnosis
 
-from .machine import EVIDENCE, FULL_PRECISION, INPUT_BOUND, SMALL_STEPS, Answer, Machine, nothing_helps, workers_help
+from .machine import (
+    EVIDENCE,
+    FULL_PRECISION,
+    INPUT_BOUND,
+    SMALL_STEPS,
+    Answer,
+    Machine,
+    nothing_helps,
+    selection,
+    workers_help,
+)
 
 # --- the space ----------------------------------------------------------------------------------------------------
 
@@ -35,6 +45,16 @@ def test_on_a_cpu_what_costs_nothing_to_try_is_open_whatever_the_findings_say() 
     assert {knob.opened_by for knob in space.knobs} == {"trying it costs next to nothing"}
     after = open_space(EVIDENCE.hardware, EVIDENCE.workload, Diagnosis(findings=(INPUT_BOUND,)))
     assert after.knobs[0].id == "num_workers"
+
+
+@pytest.mark.parametrize(("gain", "tried"), [(2.0, False), (1.0, True)])
+def test_what_costs_nothing_to_try_is_not_tried_beside_a_clear_gain(tmp_path: Path, gain: float, tried: bool) -> None:
+    def speed(config: dict[str, Any]) -> float:
+        return gain if config.get("num_workers") else 1.0
+
+    request = SearchRequest(selection=selection(("num_workers", "precision")))
+    machine = Machine(tmp_path, speed, INPUT_BOUND, request=request)
+    assert any("precision" in config for config in machine.tried) == tried
 
 
 def test_an_option_of_the_script_costs_a_start_and_is_not_tried_for_nothing() -> None:
