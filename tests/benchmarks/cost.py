@@ -116,14 +116,20 @@ def one_process(folder: Path, window_s: float) -> int:
 
 
 def trials(wanted: Sequence[Settings], pace: Pace) -> Planner:
-    """Yield the windows of short trials; what each is compared with stands behind it, and before the next."""
+    """Yield the windows of short trials; what each is compared with stands behind it, or before it for two of them."""
     best, gain = Config(), 1.0
-    outcomes = yield [windows.baseline_window("search", pace)]
+    last = windows.baseline_window("search", pace)
+    outcomes = yield [last]
     for name, settings in zip(names(len(wanted)), wanted, strict=True):
         beside = windows.baseline_window(name, pace)
         if gain >= MUCH_FASTER:
             beside = window(f"best {name}", WindowRole.REFERENCE, best, pace)
-        outcomes = yield [window(name, WindowRole.TRIAL, Config.of(settings), pace), beside]
+        own = window(name, WindowRole.TRIAL, Config.of(settings), pace)
+        if has_just_run := (last.role, last.config) == (beside.role, beside.config):
+            beside = last
+        sent = [own] if has_just_run else [own, beside]
+        outcomes = yield sent
+        last = sent[-1]
         ratio = rate(outcomes[name]) / rate(outcomes[beside.id])
         over_baseline = ratio * (gain if beside.role is WindowRole.REFERENCE else 1.0)
         if over_baseline > gain:

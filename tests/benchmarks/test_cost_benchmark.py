@@ -19,24 +19,35 @@ def test_a_trial_is_compared_with_the_best_so_far_once_that_is_much_faster() -> 
     assert compared([SLOW, FAST, SLOW, FASTER, SLOW]) == [{}, {}, FAST, FAST, FASTER]
 
 
+def test_two_trials_share_a_window_between_them() -> None:
+    planner = cost.trials([SLOW, SLOW, SLOW], cost.pace(0.25))
+    batches, outcomes = [next(planner)], {}
+    for _trial in range(3):
+        outcomes.update({window.id: measured(window) for window in windows_of(batches[-1])})
+        batches.append(planner.send(outcomes))
+    assert [len(windows_of(batch)) for batch in batches] == [1, 1, 2, 1]
+
+
 def test_windows_that_were_not_measured_are_no_result() -> None:
     planner = cost.trials([FAST], cost.pace(0.25))
-    next(planner)
-    own, beside = windows_of(planner.send({}))
+    outcomes = {window.id: measured(window) for window in windows_of(next(planner))}
+    (own,) = windows_of(planner.send(outcomes))
     with pytest.raises(SystemExit, match="not measured"):
-        planner.send({own.id: wire.WindowRefused(0, own.id, "refused", "no"), beside.id: measured(beside)})
+        planner.send({**outcomes, own.id: wire.WindowRefused(0, own.id, "refused", "no")})
 
 
 def compared(wanted: list[cost.Settings]) -> list[cost.Settings]:
     """Return the settings that each was compared with."""
     planner = cost.trials(wanted, cost.pace(0.25))
-    next(planner)
-    pair = planner.send({})
-    found: list[cost.Settings] = []
-    for _settings in wanted[1:]:
-        found.append(windows_of(pair)[1].config)
-        pair = planner.send({window.id: measured(window) for window in windows_of(pair)})
-    return [*found, windows_of(pair)[1].config]
+    batch = windows_of(next(planner))
+    outcomes: dict[str, Outcome] = {}
+    reference, found = batch[-1], []
+    for _settings in wanted:
+        outcomes.update({window.id: measured(window) for window in batch})
+        batch = windows_of(planner.send(outcomes))
+        reference = batch[1] if len(batch) == 2 else reference
+        found.append(reference.config)
+    return found
 
 
 def windows_of(pair: object) -> list[wire.Window]:
