@@ -145,16 +145,21 @@ class Meter:
 
     def sample(self) -> None:
         """Take one reading; a counter that does not answer keeps its last value."""
-        known: Mapping[str, float | None] = {counter.name: counter.joules() for counter in self.counters}
-        self._known |= {name: joules for name, joules in known.items() if joules is not None}
         with self._lock:
+            known: Mapping[str, float | None] = {counter.name: counter.joules() for counter in self.counters}
+            self._known |= {name: joules for name, joules in known.items() if joules is not None}
             self._at_s.append(self.clock())
             self._joules.append(sum(self._known.values()))
             if len(self._at_s) > KEPT:
                 del self._at_s[: KEPT // 2], self._joules[: KEPT // 2]
 
     def joules(self, begin_s: float, end_s: float) -> float | None:
-        """Return the joules used between two moments of the clock; None unless readings surround both."""
+        """Return the joules used between two moments of the clock; None unless readings surround both.
+
+        One is taken now if the period has just ended.
+        """
+        if self._at_s and self._at_s[-1] < end_s <= self.clock():
+            self.sample()
         with self._lock:
             begin, end = self._standing(begin_s), self._standing(end_s)
         return None if begin is None or end is None else end - begin
