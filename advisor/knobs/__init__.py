@@ -44,8 +44,11 @@ def get(name: str) -> Knob:
 def explain(knob: Knob) -> str:
     """Describe for a person what a knob changes and how."""
     about = (importlib.import_module(f"{__name__}.{knob.id}").__doc__ or "").strip()
-    by_hand = knob.by_hand.replace("{value!r}", "'VALUE'").replace("{value}", "VALUE")
-    lines = [("scope", f"{knob.scope}: {_SCOPES[knob.scope]}"), ("changes", knob.changes), ("by hand", by_hand)]
+    lines = [
+        ("scope", f"{knob.scope}: {_SCOPES[knob.scope]}"),
+        ("changes", knob.changes),
+        ("by hand", knob.described_by_hand("VALUE")),
+    ]
     table = "\n".join(f"{name:9}{text}" for name, text in lines if text)
     return f"{knob.id}: {knob.title}\n\n{about}\n\n{table}"
 

@@ -22,6 +22,7 @@ DEFAULT, GRAPHS, TUNED = MODES = ("default", "reduce-overhead", "max-autotune-no
 """Modes of `torch.compile`."""
 BLOCKS = "blocks"
 """Each repeated block compiled by itself, in the default mode: one compilation serves all of them."""
+NAMES = (*MODES, BLOCKS)
 MANY_BLOCKS = 6
 """Repeated blocks from which compiling one in place of all saves most of the time."""
 TRITON_CAPABILITY = (7, 0)
@@ -80,7 +81,7 @@ def _closed(workload: Workload) -> str | None:
 
 
 def _wrong(value: Any) -> str | None:
-    return None if value is True else one_of(*MODES, BLOCKS)(value)
+    return None if value is True else one_of(*NAMES)(value)
 
 
 def mode_of(value: Any) -> Any:

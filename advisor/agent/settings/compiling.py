@@ -19,6 +19,7 @@ from contextlib import contextmanager, nullcontext
 from importlib import util
 from typing import Any, Callable
 
+from ...knobs.compile import BLOCKS, DEFAULT, NAMES
 from ...plural import plural
 from ...refused import Refused
 from ..base import modes
@@ -31,9 +32,6 @@ from .blocks import called_by_blocks, repeated_blocks
 from .compile_watch import Account, CompileWatch, latest_misfit
 from .passing import PassingState
 
-BLOCKS = "blocks"
-"""Value that compiles each repeated block by itself, in the default mode: one compilation serves all of them."""
-MODES = ("default", BLOCKS, "reduce-overhead", "max-autotune-no-cudagraphs")
 WATCHED_CALLS = 8
 """First calls of a root; one that raises is run again without compiled code, so that any error is the script's own."""
 STATIC_SHAPES = 4
@@ -78,8 +76,8 @@ class Compiling:
     def set(self, mode: str) -> None:
         """Compile from the next forward on. Failures of the compiler show only at the first calls: see `broke`."""
         self.restore()
-        if mode not in MODES:
-            raise Refused(f"unknown compile={mode!r}: expected one of {', '.join(MODES)}")
+        if mode not in NAMES:
+            raise Refused(f"unknown compile={mode!r}: expected one of {', '.join(NAMES)}")
         why_not = self.barred() or self._why_not(mode)
         if why_not is not None:
             raise Refused(why_not)
@@ -180,7 +178,7 @@ class Compiling:
         if call is None:
             if _why_closed(root.ref()) is not None:  # a model found after the mode was set
                 return original
-            call = root.compiled[self._key] = _Call(self, root, self._mode or MODES[0], self.backend)
+            call = root.compiled[self._key] = _Call(self, root, self._mode or DEFAULT, self.backend)
         return call
 
     def fail(self, why: str) -> None:
@@ -271,7 +269,7 @@ def _compiled(module: Any, mode: str, backend: Any, dynamic: bool | None) -> Cal
 
     blocks = repeated_blocks([module]) if mode == BLOCKS else None
     if blocks is not None:
-        return called_by_blocks(blocks, _compiled(blocks.modules[0], MODES[0], backend, dynamic))
+        return called_by_blocks(blocks, _compiled(blocks.modules[0], DEFAULT, backend, dynamic))
     function = type(module)._call_impl
     if backend != "inductor":
         return torch.compile(function, backend=backend, dynamic=dynamic)
@@ -287,7 +285,7 @@ def _unmark(module: Any) -> None:
 def _options(mode: str) -> dict[str, Any]:
     """Return the options that the mode stands for; `torch.compile` takes a mode or options, never both."""
     chosen: dict[str, Any] = {"fallback_random": True}
-    if mode not in (MODES[0], BLOCKS):
+    if mode not in (DEFAULT, BLOCKS):
         from torch._inductor import list_mode_options
 
         chosen = {**list_mode_options(mode), **chosen}
