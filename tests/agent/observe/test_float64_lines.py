@@ -9,14 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from advisor.agent.observe import float64_lines as module
 from advisor.agent.observe.float64_lines import float64_lines
 
 Write = Callable[[str], Path]
 
 
 @pytest.fixture
-def write(tmp_path: Path) -> Iterator[Write]:
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
     """Write a module of the user's and import it by name alone."""
+    # Where this clone lies in the folder of temporary files, its own tests are taken for the user's, too.
+    monkeypatch.setattr(module, "MOST_LINES", 10_000)
     float64_lines.cache_clear()
 
     def written(text: str) -> Path:

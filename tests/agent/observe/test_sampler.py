@@ -6,9 +6,11 @@ import copy
 import io
 import json
 import logging
+import multiprocessing
 import os
 import queue
 import random
+import re
 import sys
 import threading
 import time
@@ -227,6 +229,21 @@ def test_short_python_beside_an_operator_is_not_charged_to_it() -> None:
     assert sum(line.hits for line in lines if line.kind == "python") > 0
 
 
+def test_pure_python_of_some_microseconds_is_not_charged_to_the_call_after_it() -> None:
+    """As samples that are parsed one by one, and then stacked."""
+    line = "12 3 4.5 6 7 8 9 10 11 12.5 13 14 15 16" * 30
+
+    def parse() -> torch.Tensor:
+        return torch.tensor(sum(float(word) for word in re.findall(r"[0-9.]+", line)))
+
+    def read() -> None:
+        torch.stack([parse() for _ in range(64)])
+
+    lines = lines_of(read)[1]
+    parsing = sum(found.hits for found in lines if found.function in ("parse", "<genexpr>"))
+    assert parsing > 0.7 * sum(found.hits for found in lines)
+
+
 def test_the_interpreters_switch_interval_comes_back() -> None:
     before_s = sys.getswitchinterval()
     sampler = Sampler(StepClock())
@@ -235,6 +252,21 @@ def test_the_interpreters_switch_interval_comes_back() -> None:
     sampler.stop()
     assert during_s < before_s
     assert sys.getswitchinterval() == before_s
+
+
+def test_feeders_of_queues_are_no_other_threads() -> None:
+    """A loader with workers has one for each of them."""
+    before_s = sys.getswitchinterval()
+    indices: multiprocessing.Queue[int] = multiprocessing.Queue()
+    indices.put(0)  # starts the feeder
+    sampler = Sampler(StepClock())
+    sampler.start(100)
+    during_s = sys.getswitchinterval()
+    sampler.stop()
+    indices.get(timeout=5)
+    indices.close()
+    indices.join_thread()
+    assert during_s < before_s
 
 
 def test_beside_other_threads_the_switch_interval_is_left_alone() -> None:
