@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 
-from ..types import CallSite, Evidence, HotLine, LimitSetter, ModelFacts, Place
+from ..types import CallSite, Evidence, HotLine, LimitSetter, ModelFacts, OperatorUse, Place
 from ._base import clamp
 
 CALL_COST_S = 5e-6
@@ -13,6 +13,8 @@ CALL_COST_S = 5e-6
 took 1.74 ms at a batch of 2 (torch 2.13, one update with Adam)."""
 MIN_HOOKS_PER_UPDATE = 0.5
 """Hooks left behind by an update from which they pile up: epochs may add a few."""
+FASTEST_BYTES_PER_S = 8e12
+"""Bandwidth of the fastest accelerator memory on sale (HBM3E of a B200), for those that were not measured."""
 METRIC_LIBRARIES = (
     "sklearn",
     "torchmetrics",
@@ -47,6 +49,23 @@ def phase_share(evidence: Evidence, *names: str) -> float:
 
 def compute_share(evidence: Evidence) -> float:
     return phase_share(evidence, "forward", "backward")
+
+
+def moved_share(evidence: Evidence, used: OperatorUse, seconds: float, moved_bytes: int) -> float | None:
+    """Return the share of the loop that operators take which mostly move numbers; None if it is not known.
+
+    `seconds` is their time in an update on the CPU. An accelerator runs them later: what they move then takes at least
+    what its memory needs for it.
+    """
+    if not evidence.on_accelerator:
+        if not used.seconds:
+            return None
+        return min(seconds / used.seconds, 1.0) * phase_share(evidence, "forward", "backward", "optimizer", "other")
+    measured = [
+        one.memory_bandwidth.value for one in evidence.hardware.accelerators if one.memory_bandwidth is not None
+    ]
+    rate = measured[0] if measured else FASTEST_BYTES_PER_S
+    return clamp(moved_bytes / rate / evidence.steps.mean_s) * step_share(evidence)
 
 
 def updates_per_epoch(evidence: Evidence) -> float | None:

@@ -16,6 +16,9 @@ PLENTY_UPDATES = 100_000
 """Updates beyond which it is a hint only: an allocator that is finding its size looks the same for a minute."""
 SOON_UPDATES = 5_000
 """Updates below which most runs end by it."""
+SOON_S = 3600.0
+"""Time at the present pace within which a run ends by it, if it lasts as long: a setting that makes the updates faster
+only brings the end nearer."""
 
 
 def judge(evidence: Evidence) -> Judgement:
@@ -30,10 +33,17 @@ def judge(evidence: Evidence) -> Judgement:
     if left is not None and left > MAX_UPDATES_TO_FULL:
         return None
     hooks = hooks_per_update(evidence) > 0
+    severity = _severity(left, evidence.steps.mean_s)
+    if hooks and (left is None or left >= SOON_UPDATES):  # updates_grow tells the same, and long before memory ends
+        severity = "info"
     return Hit(
-        severity="info" if hooks and _severity(left) == "warning" else _severity(left),
+        severity=severity,
         evidence=f"Memory grows by {size(creep)}{_interval(evidence)} with every update"
-        + (f"; at this rate it is full after about {left:,.0f} more updates." if left is not None else "."),
+        + (
+            f"; at this rate it is full after about {left:,.0f} more updates ({_spoken(left * evidence.steps.mean_s)})."
+            if left is not None
+            else "."
+        ),
         advice="The hooks that each update leaves behind (see `updates_grow`) stay, with what they refer to."
         if hooks
         else "Something keeps objects from each update: most often a loss that is accumulated or stored with its "
@@ -46,10 +56,16 @@ def _interval(evidence: Evidence) -> str:
     return f" ({size(ends[0])}–{size(ends[1])})" if ends is not None else ""
 
 
-def _severity(left: float | None) -> Severity:
+def _spoken(seconds: float) -> str:
+    return f"{max(seconds / 60, 1):.0f} min" if seconds < 2 * SOON_S else f"{seconds / 3600:.0f} h"
+
+
+def _severity(left: float | None, update_s: float) -> Severity:
     if left is None:
         return "warning"
-    return "critical" if left < SOON_UPDATES else "warning" if left < PLENTY_UPDATES else "info"
+    if left >= PLENTY_UPDATES:
+        return "info"
+    return "critical" if left < SOON_UPDATES or left * update_s < SOON_S else "warning"
 
 
 def _updates_left(evidence: Evidence, creep: float) -> float | None:
@@ -69,7 +85,7 @@ RULE = Rule(
     headline="uses more memory with every update",
     looks_at="The robust slope of memory use since one of the largest batches was seen, whether its interval lies "
     "above zero, and whether memory rises as evenly as a leak does.",
-    thresholds=("MIN_GROWTH_BYTES", "MAX_UPDATES_TO_FULL", "PLENTY_UPDATES", "SOON_UPDATES"),
+    thresholds=("MIN_GROWTH_BYTES", "MAX_UPDATES_TO_FULL", "PLENTY_UPDATES", "SOON_UPDATES", "SOON_S"),
     source="TraceML confirms growth of 1 GiB, SageMaker Debugger growth of 5 points; a slope with an interval needs "
     "no such jump.",
     url="https://docs.pytorch.org/docs/stable/notes/faq.html",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +137,37 @@ class PrefixCalls:
 
 
 @dataclass(frozen=True, kw_only=True)
+class JoinedTensor:
+    """Tensor that one line of a forward makes longer call by call, with `torch.cat`."""
+
+    file: str
+    line: int
+    function: str
+    calls: int
+    """Most calls for one tensor."""
+    seconds_per_update: float
+    """Time in all these calls; of their launches on an accelerator."""
+    bytes_per_update: int
+    """Bytes that they read and write."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpreadPair:
+    """Differences or products of all pairs of rows in one tensor, which is then summed up."""
+
+    file: str
+    line: int
+    function: str
+    holds: Literal["differences", "products"]
+    bytes: int
+    """Size of one such tensor."""
+    seconds_per_update: float
+    """Time in all operators on tensors of its size, forward and backward; of their launches on an accelerator."""
+    bytes_per_update: int
+    """Bytes that they read and write, of views none."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class OperatorUse:
     """Figures of the traced operators, per update."""
 
@@ -163,6 +195,10 @@ class OperatorUse:
     """The one that takes the most time; None if there is none, and on accelerators."""
     prefixes: PrefixCalls | None = None
     """None if there are none, and in profiles of older versions."""
+    joined: JoinedTensor | None = None
+    """The one that takes the most time; None if there is none, and in profiles of older versions."""
+    pairs: SpreadPair | None = None
+    """The same."""
     attention: tuple[AttentionUse, ...] = ()
     frozen_parts: tuple[FrozenPart, ...] = ()
     unused_gradients: UnusedGradients | None = None

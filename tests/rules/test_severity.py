@@ -44,7 +44,8 @@ def finding(rule: str, evidence: Evidence) -> Finding:
         ("memory_pressure", healthy_cuda(), {"memory": {"peak_bytes": 79 * GIB}}, "critical"),
         ("memory_pressure", healthy_cuda(), {"memory": {"peak_bytes": 74 * GIB}}, "warning"),
         ("memory_creep", CREEP, {"memory": {"creep_bytes_per_update": 5e7}}, "critical"),
-        ("memory_creep", CREEP, {"memory": {"creep_bytes_per_update": 1e6}}, "warning"),
+        ("memory_creep", CREEP, {"memory": {"creep_bytes_per_update": 5e5}}, "warning"),
+        ("memory_creep", CREEP, {"memory": {"creep_bytes_per_update": 5e5}, "steps": {"mean_s": 0.01}}, "critical"),
         ("swapping", healthy_cpu(), {"system": {"swap_in_bytes_per_s": 6e7}}, "critical"),
         ("swapping", healthy_cpu(), {"system": {"swap_in_bytes_per_s": 2e6}}, "warning"),
         (

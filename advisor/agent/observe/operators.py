@@ -8,7 +8,9 @@ from ..loop.clock import BACKWARD, OPTIMIZER, StepClock
 from ..loop.frames import Frames
 from .attention import AttentionWatch
 from .denormals import DenormalWatch
+from .joined_tensors import JoinedTensors
 from .prefixes import Prefixes
+from .spread_pairs import SpreadPairs
 from .zero_products import ZeroProducts
 
 if TYPE_CHECKING:
@@ -30,7 +32,10 @@ class Operators:
         self._denormals = DenormalWatch()
         self._zeros = ZeroProducts(frames)
         self._prefixes = Prefixes(frames)
-        self._reads_prefixes = True
+        self._joined = JoinedTensors(frames)
+        self._pairs = SpreadPairs(frames)
+        self._reads_shapes = True
+        """False once a tensor had no storage."""
         self._names: dict[object, tuple[str, bool]] = {}
         """Operator → its name, and whether it draws random numbers."""
         self._ns_by_dtype: dict[str, int] = {}
@@ -69,12 +74,14 @@ class Operators:
         try:
             size = int(tensor.numel()) * int(tensor.element_size())
             self._bytes_by_dtype[dtype] = self._bytes_by_dtype.get(dtype, 0) + size
-            if self._reads_prefixes:
+            if self._reads_shapes:
                 self._prefixes.saw(name, args, spent_ns, forward=forward)
+                self._joined.saw(name, args, tensor, spent_ns, forward=forward)
+                self._pairs.saw(name, args, tensor, spent_ns, forward=forward)
             if self._reads_attention:
                 self._attention.saw(name, args, tensor, spent_ns, forward=forward, draws=draws)
         except Exception:  # a tensor without storage: sparse, or a class of the user's
-            self._reads_attention = self._reads_prefixes = False
+            self._reads_attention = self._reads_shapes = False
 
     def report(self, updates: int) -> dict[str, Any]:
         """Return the fields of `types.OperatorUse` that this observer knows."""
@@ -86,9 +93,12 @@ class Operators:
             "differentiates_twice": self._differentiates_twice,
             **self._denormals.report(updates),
             **self._zeros.report(updates),
-            **(self._prefixes.report() if self._reads_prefixes else {}),
+            **(self._report_of_shapes(updates) if self._reads_shapes else {}),
             "attention": self._attention.report(updates) if self._reads_attention else [],
         }
+
+    def _report_of_shapes(self, updates: int) -> dict[str, Any]:
+        return {**self._prefixes.report(), **self._joined.report(updates), **self._pairs.report(updates)}
 
     def _named(self, func: Any) -> tuple[str, bool]:
         found = self._names.get(func)
