@@ -27,11 +27,11 @@ def judge(evidence: Evidence) -> Judgement:
     if not sites:
         return None
     lines = _lines_of(evidence)
-    share = total_share(lines) if lines else call_share(evidence, sites)
+    share = call_share(evidence, sites) if lines is None else total_share(lines)
     if share < MIN_COPY_SHARE:
         return None
     count = sum(site.calls_per_update for site in sites)
-    where: tuple[Place, ...] = line_places(lines) or call_places(sites)
+    where: tuple[Place, ...] = line_places(lines or ()) or call_places(sites)
     library = library_of_lines(lines) if lines else library_of_calls(sites)
     by = f" by {library}" if library else ""
     return Hit(
@@ -55,10 +55,19 @@ def _advice(library: str) -> str:
     )
 
 
-def _lines_of(evidence: Evidence) -> tuple[HotLine, ...]:
-    """Return the sampled lines at the sites of the copies: their shares were not slowed by the trace."""
-    at = {(site.file, site.line) for site in calls(evidence, ("deepcopy",))}
-    return tuple(each for each in evidence.lines if each.where == "loop" and (each.file, each.line) in at)
+def _lines_of(evidence: Evidence) -> tuple[HotLine, ...] | None:
+    """Return the sampled lines at the sites of the copies: their shares were not slowed by the trace. None if no sample
+    was taken there.
+
+    Where a library copies, the user's line may be the call that trains: only samples of copies count there.
+    """
+    sites = calls(evidence, ("deepcopy",))
+    at = {(site.file, site.line) for site in sites}
+    own = {(site.file, site.line) for site in sites if not site.library}
+    seen = [each for each in evidence.lines if each.where == "loop" and (each.file, each.line) in at]
+    if not seen:
+        return None
+    return tuple(each for each in seen if each.kind == "copy" or (each.file, each.line) in own)
 
 
 RULE = Rule(
@@ -85,6 +94,26 @@ RULE = Rule(
             name="the state copied on an accelerator, line not sampled",
             evidence=healthy_cuda(trace={"calls": (call("deepcopy", seconds_per_update=0.012),)}),
             fires=True,
+        ),
+        Example(
+            name="copied by a trainer's callback, on the line that trains",
+            evidence=healthy_cpu(
+                phases={"other": 0.36},
+                lines=(
+                    line("torch", 0.6, line=57, library="transformers"),
+                    line("copy", 0.3, line=57, library="transformers"),
+                ),
+                trace={"calls": (call("deepcopy", line=57, seconds_per_update=0.05, library="transformers"),)},
+            ),
+            fires=True,
+        ),
+        Example(
+            name="a small state copied by a trainer, on the line that trains",
+            evidence=healthy_cpu(
+                lines=(line("torch", 0.9, line=57, library="transformers"),),
+                trace={"calls": (call("deepcopy", line=57, seconds_per_update=0.02, library="transformers"),)},
+            ),
+            fires=False,
         ),
         Example(
             name="a small configuration copied in each step",

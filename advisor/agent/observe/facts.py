@@ -106,8 +106,14 @@ class FactsCollector:
 
     # --- while it trains ----------------------------------------------------------------------------------------------
 
-    def saw_forward(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Inspect the arguments of a trained root's upcoming call; never raise."""
+    def saw_forward(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, changed: bool = False) -> None:
+        """Inspect the arguments of a trained root's upcoming call; never raise.
+
+        `changed`: settings are tried meanwhile. What they change (autocast, shapes) is not the script's own.
+        """
+        if changed and self._forwards >= INSPECTED_FIRST:
+            self.inspecting = False
+            return
         self._forwards += 1
         if self._forwards >= self._padding.next:
             self._padding.inspect(self._forwards, args, kwargs)

@@ -210,7 +210,7 @@ class ScriptAgent:
         assert self._parts is not None
         self._parts.learning.scan()
         roles = self._parts.loader_roles()
-        if self._facts_sent != roles:  # an evaluation's loader may be seen long after the first window
+        if self._facts_sent != roles and not self._parts.controls.settings:  # an evaluation's loader may be seen late
             self._facts_sent = roles
             self.send_facts()
 
@@ -292,7 +292,7 @@ class _Parts:
         if root.owned:
             if self._register.train is None:
                 self._counter.saw(root, args, kwargs)
-            self._facts.saw_forward(args, kwargs)
+            self._facts.saw_forward(args, kwargs, changed=bool(self.controls.settings))
 
     def _evaluated(self, root: Root, output: object) -> None:
         self._facts.saw_evaluated(root, output)

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from advisor.agent.loop.clock import StepClock
-from advisor.agent.observe.facts import FactsCollector, model_facts
+from advisor.agent.observe.facts import INSPECTED_FIRST, FactsCollector, model_facts
 from advisor.agent.observe.kineto import Kineto, UnavailableError
 from advisor.agent.observe.switches import profilers_on, switches
 
@@ -192,6 +192,16 @@ def test_autocast_around_a_forward_is_seen(collector: FactsCollector) -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         collector.saw_forward((torch.zeros(2),), {})
     assert workload(collector)["flags"]["autocast_dtype"] == "bfloat16"
+
+
+def test_what_a_tried_setting_changes_is_not_the_scripts_own(collector: FactsCollector) -> None:
+    for _ in range(INSPECTED_FIRST):
+        collector.saw_forward((torch.ones(4, 3),), {})
+    with torch.autocast("cpu", torch.bfloat16):
+        for _ in range(INSPECTED_FIRST):
+            collector.saw_forward((torch.ones(8, 3),), {}, changed=True)
+    found = workload(collector)
+    assert (found["flags"]["autocast_dtype"], found["fixed_shapes"]) == (None, True)
 
 
 def test_without_autocast_there_is_none(collector: FactsCollector) -> None:
