@@ -113,6 +113,10 @@ class Roots:
         A loss module is not enough: it is the only root that is called if a library calls `training_step`."""
         return any(root.owned and root.training_calls and root.ref() is not None for root in self._roots.values())
 
+    def settled_once(self) -> bool:
+        """Return whether a trained model was ever seen at work: those that follow are called as it was."""
+        return self.training_forwards > 0
+
     def trained(self) -> list[nn.Module]:
         """Return modules with parameters that an optimizer steps, even if their calls were not seen yet."""
         modules = [root.ref() for root in self._roots.values() if root.owned]
@@ -139,6 +143,18 @@ class Roots:
         self._grad_enabled = torch.is_grad_enabled
         self._frontier = self._wrap_all(modules_without_parent(), 0)
         self.judge(owned, main)
+
+    def take(self, modules: list[nn.Module], parameters: set[int], owned: set[int], main: set[int]) -> bool:
+        """Wrap those of the modules that hold all of these parameters, the smallest; return False if none does."""
+        holders = [(sum(1 for _ in module.parameters()), module) for module in modules]
+        own = [(count, module) for count, module in holders if parameters <= {id(each) for each in module.parameters()}]
+        if not own:
+            return False
+        for key in [key for key, root in self._roots.items() if root.ref() is None]:
+            del self._roots[key]
+        for root in self._wrap_all([min(own, key=lambda entry: entry[0])[1]], 0):
+            root.judge(owned, main)
+        return True
 
     def descend(self, owned: set[int], main: set[int]) -> bool:
         """Wrap the children of every trained root that was never called; return False if nothing is left to try."""
