@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 BLIND_BACKWARDS = 3
 """Backwards in a row without a forward that show that the model was created after the search."""
 MAX_SEARCHES = 8
-"""Maximum searches. Each visits every object of the process (10 to 200 ms), so a script that creates models forever, out
-of sight of the frames, is not followed."""
+"""Maximum searches. Each visits every object of the process (10 to 200 ms), so a script that creates models forever is
+not followed where the frames do not show them."""
 MOST_FRAMES = 8
 """Frames of the user's own that are looked at, from the optimizer's step outwards."""
 
