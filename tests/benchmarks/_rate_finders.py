@@ -8,7 +8,9 @@ Both sweep from a tiny rate upwards, whatever the script's own is, and take the 
 from __future__ import annotations
 
 import argparse
+import importlib
 import logging
+import os
 import sys
 import tempfile
 import warnings
@@ -19,7 +21,7 @@ from _common import SCRIPTS
 from torch.utils.data import DataLoader
 
 sys.path.insert(0, str(SCRIPTS))
-import digits_mlp
+digits_mlp: Any = importlib.import_module("digits_mlp")
 
 FIRST_RATE = 1e-7
 LAST_RATE = 100.0
@@ -28,14 +30,11 @@ UPDATES = 100
 
 
 def by_torch_lr_finder(options: argparse.Namespace, loader: DataLoader[Any]) -> float:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from torch_lr_finder import LRFinder
-
+    os.environ["MPLBACKEND"] = "Agg"
+    finders: Any = importlib.import_module("torch_lr_finder")
     model = digits_mlp.network()
     optimizer = digits_mlp.OPTIMIZERS[options.optimizer](model.parameters(), FIRST_RATE)
-    finder = LRFinder(model, optimizer, torch.nn.CrossEntropyLoss(), device="cpu")
+    finder = finders.LRFinder(model, optimizer, torch.nn.CrossEntropyLoss(), device="cpu")
     finder.range_test(loader, end_lr=LAST_RATE, num_iter=UPDATES)
     _axes, rate = finder.plot(suggest_lr=True)
     return float(rate)
@@ -43,6 +42,7 @@ def by_torch_lr_finder(options: argparse.Namespace, loader: DataLoader[Any]) -> 
 
 def by_lightning(options: argparse.Namespace, loader: DataLoader[Any]) -> float:
     import lightning
+    from lightning.pytorch.tuner.tuning import Tuner
 
     class Digits(lightning.LightningModule):
         def __init__(self) -> None:
@@ -54,13 +54,16 @@ def by_lightning(options: argparse.Namespace, loader: DataLoader[Any]) -> float:
             return torch.nn.functional.cross_entropy(self.network(batch[0]), batch[1])
 
         def configure_optimizers(self) -> torch.optim.Optimizer:
-            return digits_mlp.OPTIMIZERS[options.optimizer](self.parameters(), self.learning_rate)
+            made: torch.optim.Optimizer = digits_mlp.OPTIMIZERS[options.optimizer](
+                self.parameters(), self.learning_rate
+            )
+            return made
 
     with tempfile.TemporaryDirectory(prefix="advisor-rates-") as folder:
         trainer = lightning.Trainer(
             max_epochs=10, accelerator="cpu", default_root_dir=folder, logger=False, enable_model_summary=False
         )
-        found = lightning.pytorch.tuner.Tuner(trainer).lr_find(Digits(), train_dataloaders=loader)
+        found: Any = Tuner(trainer).lr_find(Digits(), train_dataloaders=loader)
     return float(found.suggestion())
 
 

@@ -68,7 +68,7 @@ def main() -> None:
         for optimizer in GOOD
         for seed in range(arguments.seeds)
     ]
-    found, interrupted = collect(cases, in_turn, lambda case, why: [Failed(case=case, why=why)])
+    found, interrupted = collect(cases, in_turn, failed_case)
     rows = [row for rows in found for row in rows if isinstance(row, Suggested)]
     failed = [row for rows in found for row in rows if isinstance(row, Failed)]
     parts = [
@@ -79,6 +79,10 @@ def main() -> None:
         _summary(rows),
     ]
     publish("rate_finders", "Rates that three tools suggest", before, parts, keep=not arguments.no_result)
+
+
+def failed_case(case: Case, why: str) -> list[Suggested | Failed]:
+    return [Failed(case=case, why=why)]
 
 
 def in_turn(case: Case) -> list[Suggested | Failed]:

@@ -50,16 +50,16 @@ def count_updates(out: Path, seconds: float, warm_up_s: float, script: str, args
     """Runs `script` as `python script args` would, counts updates for `seconds`, writes them to `out` and leaves."""
     from torch.optim.optimizer import register_optimizer_step_post_hook
 
-    seen: dict[int, list] = {}  # optimizer -> [parameters, updates, updates at the window's start]
+    # Parameters -> [parameters, updates, updates at the window's start]. Not by optimizer: a script may make a new one for
+    # each client or fold, and that many of its kind are one to it.
+    seen: dict[int, list] = {}
     clock = {"first": None, "start": None}
     cpu = {}
 
     def after_step(optimizer, _args, _kwargs):
         now = time.perf_counter()
-        if id(optimizer) not in seen:
-            size = sum(p.numel() for group in optimizer.param_groups for p in group["params"])
-            seen[id(optimizer)] = [size, 0, 0, optimizer]
-        entry = seen[id(optimizer)]
+        size = sum(p.numel() for group in optimizer.param_groups for p in group["params"])
+        entry = seen.setdefault(size, [size, 0, 0])
         entry[1] += 1
         clock["first"] = clock["first"] or now
         main = max(seen.values(), key=lambda e: e[0])

@@ -143,8 +143,10 @@ class Sampler:
         """Count this frame's position."""
         if frame is None:
             return
+        instruction = frame.f_lasti
         key = self._read(frame)
-        if key is None:
+        # With so short an interval the thread may take the lock back meanwhile: its frames are then others.
+        if key is None or frame.f_lasti != instruction:
             return
         self._hits += 1
         clock = self._clock
