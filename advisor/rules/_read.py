@@ -51,16 +51,21 @@ def compute_share(evidence: Evidence) -> float:
     return phase_share(evidence, "forward", "backward")
 
 
-def moved_share(evidence: Evidence, used: OperatorUse, seconds: float, moved_bytes: int) -> float | None:
-    """Return the share of the loop that operators take which mostly move numbers; None if it is not known.
+def operator_share(evidence: Evidence, used: OperatorUse, seconds: float) -> float:
+    """Return the share of the loop of operators that take these seconds of an update on a CPU; 0 if none was timed."""
+    if not used.seconds:
+        return 0.0
+    return min(seconds / used.seconds, 1.0) * phase_share(evidence, "forward", "backward", "optimizer", "other")
+
+
+def moved_share(evidence: Evidence, used: OperatorUse, seconds: float, moved_bytes: int) -> float:
+    """Return the share of the loop that operators take which mostly move numbers.
 
     `seconds` is their time in an update on the CPU. An accelerator runs them later: what they move then takes at least
     what its memory needs for it.
     """
     if not evidence.on_accelerator:
-        if not used.seconds:
-            return None
-        return min(seconds / used.seconds, 1.0) * phase_share(evidence, "forward", "backward", "optimizer", "other")
+        return operator_share(evidence, used, seconds)
     measured = [
         one.memory_bandwidth.value for one in evidence.hardware.accelerators if one.memory_bandwidth is not None
     ]

@@ -18,7 +18,7 @@ def judge(evidence: Evidence) -> Judgement:
         return None
     found = used.joined
     share = moved_share(evidence, used, found.seconds_per_update, found.bytes_per_update)
-    if share is None or share < WARNING_SHARE:
+    if share < WARNING_SHARE:
         return None
     saved = share * (1 - 2 / found.calls)  # of n copies, the last one stays, and is twice the mean
     return Hit(

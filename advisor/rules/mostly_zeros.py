@@ -6,7 +6,7 @@ from ..types import Ceiling, Evidence, OperatorUse, Place, ZeroProduct
 from ._base import WARNING_SHARE, Example, Hit, Judgement, Rule, severity_of
 from ._examples import healthy_cpu
 from ._operator_examples import operators
-from ._read import percent, phase_share
+from ._read import operator_share, percent
 
 SAVES = 0.9
 """Part of the time around such a matrix that is promised. A lookup of 384 rows among 20,000 with its gradient took less
@@ -16,12 +16,10 @@ words leave more to do."""
 
 def judge(evidence: Evidence) -> Judgement:
     used = evidence.trace.operators if evidence.trace is not None else None
-    if used is None or used.zero_product is None or not used.seconds:
+    if used is None or used.zero_product is None:
         return None
     found = used.zero_product
-    share = min(1.0, found.seconds_per_update / used.seconds) * phase_share(
-        evidence, "forward", "backward", "optimizer", "other"
-    )
+    share = operator_share(evidence, used, found.seconds_per_update)
     if SAVES * share < WARNING_SHARE:
         return None
     return Hit(

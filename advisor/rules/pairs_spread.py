@@ -35,7 +35,7 @@ def judge(evidence: Evidence) -> Judgement:
         return None
     found = used.pairs
     share = moved_share(evidence, used, found.seconds_per_update, found.bytes_per_update)
-    if share is None or SAVES * share < WARNING_SHARE:
+    if SAVES * share < WARNING_SHARE:
         return None
     return Hit(
         share=share,

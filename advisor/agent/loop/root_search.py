@@ -58,9 +58,8 @@ class RootSearch:
         if self._steps.adopted != self._adopted_seen or self._steps.main_changes != self._changes_seen:
             # A new optimizer on a known model needs no search.
             newest = self._steps.newest_parameters()
-            known = self._roots.covers(newest) or (
-                self._roots.settled_once() and self._roots.take(self._near(), newest, owned, main)
-            )
+            followed = self._roots.training_forwards > 0  # those made later are called as the first ones were
+            known = self._roots.covers(newest) or (followed and self._roots.take(self._near(), newest, owned, main))
             wanted = wanted or not known
             self._adopted_seen, self._changes_seen = self._steps.adopted, self._steps.main_changes
             self._roots.judge(owned, main)

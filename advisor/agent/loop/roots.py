@@ -113,10 +113,6 @@ class Roots:
         A loss module is not enough: it is the only root that is called if a library calls `training_step`."""
         return any(root.owned and root.training_calls and root.ref() is not None for root in self._roots.values())
 
-    def settled_once(self) -> bool:
-        """Return whether a trained model was ever seen at work: those that follow are called as it was."""
-        return self.training_forwards > 0
-
     def trained(self) -> list[nn.Module]:
         """Return modules with parameters that an optimizer steps, even if their calls were not seen yet."""
         modules = [root.ref() for root in self._roots.values() if root.owned]
@@ -146,13 +142,13 @@ class Roots:
 
     def take(self, modules: list[nn.Module], parameters: set[int], owned: set[int], main: set[int]) -> bool:
         """Wrap those of the modules that hold all of these parameters, the smallest; return False if none does."""
-        holders = [(sum(1 for _ in module.parameters()), module) for module in modules]
-        own = [(count, module) for count, module in holders if parameters <= {id(each) for each in module.parameters()}]
-        if not own:
+        held = [({id(parameter) for parameter in module.parameters()}, module) for module in modules]
+        holders = [(len(ids), module) for ids, module in held if parameters <= ids]
+        if not holders:
             return False
         for key in [key for key, root in self._roots.items() if root.ref() is None]:
             del self._roots[key]
-        for root in self._wrap_all([min(own, key=lambda entry: entry[0])[1]], 0):
+        for root in self._wrap_all([min(holders, key=lambda entry: entry[0])[1]], 0):
             root.judge(owned, main)
         return True
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..loop.frames import Frames, Line
 from .addresses import address_of
@@ -15,15 +15,26 @@ LEAST_CALLS = 8
 """Times that a tensor grows in one forward, from which it grows in a loop."""
 
 
+class _Chain(NamedTuple):
+    """Tensor that grew so far."""
+
+    size: int = 0
+    """Elements of the latest result."""
+    calls: int = 0
+    ns: int = 0
+    elements: int = 0
+    """Time, and elements of the results, of the calls that no line was charged with yet."""
+    line: Line | None = None
+    """Line that grows it, once it has grown often enough."""
+
+
 class JoinedTensors:
     """Chains of `cat` in each forward, by the line that calls it; none of it raises."""
 
     def __init__(self, frames: Frames) -> None:
         self._frames = frames
-        self._chains: dict[int, tuple[int, int, int, int]] = {}
-        """Address of the latest result → its elements; calls, nanoseconds and elements of all results of its chain."""
-        self._lines: dict[int, Line] = {}
-        """Address of the latest result → line of a chain of so many calls."""
+        self._chains: dict[int, _Chain] = {}
+        """Chains by the address of their latest result."""
         self._spent_ns: dict[Line, int] = {}
         self._calls: dict[Line, int] = {}
         self._moved_bytes: dict[Line, int] = {}
@@ -32,7 +43,6 @@ class JoinedTensors:
         """Note an operator that has just run."""
         if not forward:
             self._chains.clear()
-            self._lines.clear()
             return
         if name != "cat":
             return
@@ -40,20 +50,16 @@ class JoinedTensors:
         longest = max(parts, key=lambda part: part.numel(), default=None)
         if longest is None or not made:
             return
-        before = address_of(longest)
-        size, calls, ns, elements = self._chains.pop(before, (0, 0, 0, 0))
-        line = self._lines.pop(before, None)
-        if size != longest.numel():  # another tensor lies there since
-            calls, ns, elements, line = 0, 0, 0, None
-        calls, ns, elements = calls + 1, ns + spent_ns, elements + result.numel()
-        self._chains[made] = result.numel(), calls, ns, elements
+        chain = self._chains.pop(address_of(longest), _Chain())
+        if chain.size != longest.numel():  # another tensor lies there since
+            chain = _Chain()
+        calls, ns, elements, line = chain.calls + 1, chain.ns + spent_ns, chain.elements + result.numel(), chain.line
         if line is None and calls >= LEAST_CALLS:
             line = self._frames.line(caller_of_operator(self._frames))
-            self._add(line, ns, elements, result, calls)
-        elif line is not None:
-            self._add(line, spent_ns, result.numel(), result, calls)
         if line is not None:
-            self._lines[made] = line
+            self._add(line, ns, elements, result, calls)
+            ns = elements = 0
+        self._chains[made] = _Chain(result.numel(), calls, ns, elements, line)
 
     def _add(self, line: Line, ns: int, elements: int, result: Tensor, calls: int) -> None:
         self._spent_ns[line] = self._spent_ns.get(line, 0) + ns

@@ -10,21 +10,17 @@ import torch
 from torch import Tensor
 
 from advisor.agent.loop.clock import StepClock
+from advisor.agent.loop.frames import Frames
+from advisor.agent.observe.joined_tensors import LEAST_CALLS, JoinedTensors
 
-from .test_operators import backward, operators
+from .test_operators import operators, update_by
 
 STEPS, WIDTH = 12, 64
 
 
 def update_with(forward: Callable[[Tensor], Tensor]) -> Callable[[StepClock], Any]:
     weight = torch.ones(WIDTH, WIDTH).requires_grad_()
-
-    def update(clock: StepClock) -> Tensor:
-        result = forward(weight)
-        backward(clock, result.sum())
-        return result
-
-    return update
+    return update_by(lambda: forward(weight))
 
 
 def grown(weight: Tensor) -> Tensor:
@@ -70,3 +66,11 @@ def test_a_tensor_that_grows_is_found(forward: Callable[[Tensor], Tensor]) -> No
 @pytest.mark.parametrize("forward", [at_once, pairs, sliding])
 def test_others_are_not(forward: Callable[[Tensor], Tensor]) -> None:
     assert operators(update_with(forward), updates=2)["joined"] is None
+
+
+def test_another_tensor_in_freed_memory_is_no_longer_part_of_what_grows() -> None:
+    memory = torch.zeros(16)
+    watch = JoinedTensors(Frames())
+    for _ in range(2 * LEAST_CALLS):  # the same address each time, and not the size of the result before
+        watch.saw("cat", ([memory[:8], memory[8:9]],), memory[:9], 1000, forward=True)
+    assert watch.report(1) == {"joined": None}

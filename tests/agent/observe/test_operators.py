@@ -42,6 +42,17 @@ def tensor(*shape: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(0)).requires_grad_()
 
 
+def update_by(forward: Callable[[], Tensor]) -> Callable[[StepClock], Tensor]:
+    """Return an update whose loss is the sum of what the forward gives."""
+
+    def update(clock: StepClock) -> Tensor:
+        result = forward()
+        backward(clock, result.sum())
+        return result
+
+    return update
+
+
 QUERY, KEY, VALUE = (tensor(2, 3, TOKENS, 4) for _ in range(3))
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from advisor.agent.loop.clock import StepClock
 
-from .test_operators import backward, operators
+from .test_operators import operators, update_by
 
 LENGTH, WIDTH = 8, 32
 WORDS = torch.randn(4, LENGTH, WIDTH, generator=torch.Generator().manual_seed(0))
@@ -19,13 +19,7 @@ WORDS = torch.randn(4, LENGTH, WIDTH, generator=torch.Generator().manual_seed(0)
 
 def update_with(forward: Callable[[nn.Module], Tensor]) -> Callable[[StepClock], Any]:
     model = nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH))
-
-    def update(clock: StepClock) -> Tensor:
-        result = forward(model)
-        backward(clock, result.sum())
-        return result
-
-    return update
+    return update_by(lambda: forward(model))
 
 
 def prefixes(model: nn.Module) -> Tensor:

@@ -11,20 +11,14 @@ from torch import Tensor
 
 from advisor.agent.loop.clock import StepClock
 
-from .test_operators import backward, operators
+from .test_operators import operators, update_by
 
 ROWS, WIDTH = 128, 64
 
 
 def update_with(loss: Callable[[Tensor], Tensor]) -> Callable[[StepClock], Any]:
     rows = torch.randn(ROWS, WIDTH, generator=torch.Generator().manual_seed(0)).requires_grad_()
-
-    def update(clock: StepClock) -> Tensor:
-        result = loss(rows)
-        backward(clock, result.sum())
-        return result
-
-    return update
+    return update_by(lambda: loss(rows))
 
 
 def distances(rows: Tensor) -> Tensor:
