@@ -44,7 +44,7 @@ def by_lightning(options: argparse.Namespace, loader: DataLoader[Any]) -> float:
     import lightning
     from lightning.pytorch.tuner.tuning import Tuner
 
-    class Digits(lightning.LightningModule):
+    class Digits(lightning.LightningModule):  # type: ignore[misc, unused-ignore]  # Any where the extra is missing
         def __init__(self) -> None:
             super().__init__()
             self.network = digits_mlp.network()
