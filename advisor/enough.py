@@ -30,15 +30,22 @@ LEAST_ADVISED_S, ADVISED_STEP_S = 60.0, 30.0
 
 def too_few_updates(updates: int, update_s: float, steady: bool) -> str | None:
     """Return why so few updates of that length cannot support a judgement about shares of time; None if they can."""
-    long = updates >= MIN_LONG_UPDATES and updates * update_s >= MIN_LONG_S
-    if updates < MIN_UPDATES and not long:
+    if updates < updates_needed(update_s, steady=True):
         return f"{updates} steady updates were counted, and {MIN_UPDATES} are needed: let the script run longer"
-    needed = _updates_unsteady(update_s)
+    needed = updates_needed(update_s, steady=False)
     if not steady and updates < needed:
         return (
             f"the time of an update had not settled after {updates} updates; without steady updates {needed} are needed"
         )
     return None
+
+
+def updates_needed(update_s: float, *, steady: bool) -> int:
+    """Return how many updates of that length support a judgement about shares of time."""
+    few, usual, long_s = MIN_LONG_UPDATES, MIN_UPDATES, MIN_LONG_S
+    if not steady:
+        few, usual, long_s = MIN_LONG_UPDATES_UNSTEADY, MIN_UPDATES_UNSTEADY, MIN_LONG_UNSTEADY_S
+    return min(usual, max(few, math.ceil(long_s / update_s))) if update_s > 0 else usual
 
 
 def stands_out(share: float, share_error: float | None, updates: int, least: float) -> bool:
@@ -48,11 +55,5 @@ def stands_out(share: float, share_error: float | None, updates: int, least: flo
 
 def budget_s(update_s: float) -> float:
     """Return a budget that is enough for updates of this length, whether they settle or not; at least a minute."""
-    needed_s = (_updates_unsteady(update_s) + WARM_UP_UPDATES) * update_s / FIRST_WINDOW_FRACTION
+    needed_s = (updates_needed(update_s, steady=False) + WARM_UP_UPDATES) * update_s / FIRST_WINDOW_FRACTION
     return max(LEAST_ADVISED_S, math.ceil(needed_s / ADVISED_STEP_S) * ADVISED_STEP_S)
-
-
-def _updates_unsteady(update_s: float) -> int:
-    if update_s * MIN_UPDATES_UNSTEADY <= MIN_LONG_UNSTEADY_S:
-        return MIN_UPDATES_UNSTEADY
-    return max(MIN_LONG_UPDATES_UNSTEADY, math.ceil(MIN_LONG_UNSTEADY_S / update_s))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 
 from .. import whatif, wire
-from ..enough import FIRST_WINDOW_FRACTION, MIN_UPDATES_UNSTEADY, USUAL_BUDGET_S, WARM_UP_UPDATES
+from ..enough import FIRST_WINDOW_FRACTION, USUAL_BUDGET_S, WARM_UP_UPDATES, updates_needed
 from ..runtime.session import Planner
 from ..runtime.session_result import Outcome
 from ..types import Workload
@@ -20,7 +20,7 @@ from .pace import SLOW_UPDATE_S, Pace
 FIRST = "as written"
 """Window that steps, phases and lines are read from."""
 AGAIN = "as written again"
-"""Second window, at most once, if the first found no steady state."""
+"""Second window, at most once, if the first found no steady state, or too few updates in it."""
 FIRST_S = 5.0
 """Least length of the first window for a budget of up to a minute; larger budgets give as large a share."""
 FIRST_MAX_S = FIRST_WINDOW_FRACTION * USUAL_BUDGET_S
@@ -31,10 +31,10 @@ MOST_GROWTH = 4.0
 """Limit on the growth of the least length: more than twenty seconds of fast updates show nothing new."""
 AGAIN_FRACTION = 0.45
 AGAIN_LEFT_S = 14.0
-"""Seconds that must be left for a second window, besides that fraction of the budget.
-
-It takes up to two thirds of them, and a search has better uses for the time.
-"""
+"""Seconds that must be left for a second window, besides that fraction of the budget: a search has better uses for
+the time."""
+AGAIN_MOST = 2 / 3
+"""Fraction of what is left that the second window may take, to count as many updates as a judgement needs."""
 WARM_UP_FRACTION = 0.5
 """Largest fraction of a budget for the warm-up of the first window: something has to be counted, too."""
 FIRST_UPDATES = 10
@@ -93,10 +93,12 @@ def profile_plan(
     budget_s = left_s()
     opening = first_window(budget_s)
     outcomes = yield [replace(opening, max_s=PATIENT_MAX_S) if patient else opening]
-    if measured(outcomes, FIRST) is None:
+    seen = measured(outcomes, FIRST)
+    if seen is None:
         return
-    if not steady(outcomes, FIRST) and left_s() >= max(AGAIN_LEFT_S, AGAIN_FRACTION * budget_s):
-        outcomes = yield [replace(first_window(budget_s), id=AGAIN, min_updates=MIN_UPDATES_UNSTEADY)]
+    again = _again(Counted(seen), budget_s, left_s)
+    if again is not None:
+        outcomes = yield [again]
     known, first = workload(), first_baseline(outcomes)
     if known is None or first is None:
         return
@@ -140,6 +142,22 @@ def profile_plan(
         outcomes = yield more
         windows = [*windows, *more]
         rounds += 1
+
+
+def _again(first: Counted, budget_s: float, time_left_s: Callable[[], float]) -> wire.Window | None:
+    """Return a second look at the baseline if the first one needs it and the time is there."""
+    update_s = first.loop_s / first.updates
+    needed = updates_needed(update_s, steady=first.steady)
+    if first.steady and first.updates >= needed:
+        return None
+    left_s = time_left_s()
+    window = replace(first_window(budget_s), id=AGAIN, min_updates=needed)
+    needed_s = (needed + window.warm_up_updates) * update_s
+    if first.steady and needed_s <= AGAIN_MOST * left_s:  # it has settled: no more than the rest is wanted
+        return replace(window, min_s=min(window.min_s, needed * update_s), max_s=max(window.max_s, needed_s))
+    if left_s < max(AGAIN_LEFT_S, AGAIN_FRACTION * budget_s):
+        return None
+    return replace(window, max_s=min(max(window.max_s, needed_s), max(window.max_s, AGAIN_MOST * left_s)))
 
 
 def first_baseline(outcomes: dict[str, Outcome]) -> wire.WindowDone | None:

@@ -30,7 +30,7 @@ USUAL_ROUNDS = 3
 
 def profile_s(update_s: float) -> float:
     """Return the seconds for a profile of updates of this length."""
-    if update_s * enough.MIN_UPDATES_UNSTEADY <= enough.MIN_LONG_UNSTEADY_S:
+    if enough.updates_needed(update_s, steady=False) == enough.MIN_UPDATES_UNSTEADY:
         return LEAST_PROFILE_S
     return min(MOST_PROFILE_S, max(LEAST_PROFILE_S, enough.budget_s(update_s)))
 

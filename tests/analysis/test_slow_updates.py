@@ -192,6 +192,16 @@ def test_constant_updates_are_judged_within_the_usual_budget(update_s: float, mo
     assert script.took_s <= enough.USUAL_BUDGET_S
 
 
+@pytest.mark.parametrize("update_s", [0.35, 0.4, 0.45])
+def test_updates_that_settle_late_are_counted_again(update_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of ten updates the first half is warm-up, and five of them are no ground for a judgement."""
+    late = itertools.chain([1.5 * update_s] * 8, [update_s, 1.01 * update_s] * 999)
+    script, evidence = profiled(late, enough.USUAL_BUDGET_S, monkeypatch)
+    steps = evidence.steps
+    assert enough.too_few_updates(steps.updates, steps.mean_s, steps.steady) is None
+    assert script.took_s <= 0.8 * enough.USUAL_BUDGET_S
+
+
 @pytest.mark.parametrize("update_s", [5.0, 10.0])
 def test_constant_updates_of_many_seconds_are_waited_for(update_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
     script, evidence = profiled(constant(update_s), enough.USUAL_BUDGET_S, monkeypatch)
