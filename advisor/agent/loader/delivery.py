@@ -78,8 +78,8 @@ class Deliveries:
         """
         self.sharing: Sharing | None = None
         """Sharing of each batch of the training loader among several processes; None if this one takes all of it."""
-        self.drawing: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
-        """Context in which the training loader draws the order of an epoch."""
+        self.drawing: Callable[[bool], contextlib.AbstractContextManager[object]] = contextlib.nullcontext
+        """Context in which the training loader draws an epoch's order; True: its iterator begins, False: it draws."""
         self.on_batch: Callable[[Any, Any], None] | None = None
         """Callable given each batch of the training loader, and torch's iterator that has fetched it."""
         self.on_failure: Callable[[Exception], bool] | None = None
@@ -287,7 +287,7 @@ class Deliveries:
         if loader.num_workers and record is self.register.train and self.switch.plan(loader) is not None:
             feed.own_ended = True
             build = functools.partial(self.switch.begin_without_workers, iterator, loader)
-        with self._drawing(record):
+        with self._drawing(record, begins=True):
             self._restarting(feed, build)
 
     @passes_on
@@ -298,11 +298,11 @@ class Deliveries:
         switched = feed.record is self.register.train and self.switch.plan(feed.loader) is not None
         if feed.own_ended or (switched and not feed.iterable):
             reset = functools.partial(self.switch.sits_out, feed, iterator)
-        with self._drawing(feed.record):
+        with self._drawing(feed.record, begins=True):
             self._restarting(feed, reset)
 
-    def _drawing(self, record: LoaderRecord) -> contextlib.AbstractContextManager[None]:
-        return self.drawing() if record is self.register.train else contextlib.nullcontext()
+    def _drawing(self, record: LoaderRecord, *, begins: bool) -> contextlib.AbstractContextManager[object]:
+        return self.drawing(begins) if record is self.register.train else contextlib.nullcontext()
 
     @passes_on
     def _restarting(self, feed: Feed, build: Callable[[], Any], begins: bool = True) -> None:
@@ -341,7 +341,7 @@ class Deliveries:
             clock.push(RESTART)
         begin_ns = time.perf_counter_ns()
         try:
-            with self._drawing(record):
+            with self._drawing(record, begins=False):
                 return next(source)
         finally:
             if mine:

@@ -10,7 +10,6 @@ import contextlib
 import math
 import os
 import sys
-from collections.abc import Iterator
 from typing import Any, Callable
 
 from ...refused import Refused
@@ -179,7 +178,7 @@ class Parallel:
         deliveries = self._loaders.deliveries
         deliveries.sharing = Sharing(ranks.rank, ranks.size, self._trains_now)
         deliveries.on_train_batch = self._batches.delivered
-        deliveries.drawing = self._drawing
+        deliveries.drawing = rank_seeds.EpochDraws(ranks.rank, self._compare).drawing
         self._set_sharing(deliveries.sharing)
         rank_seeds.differ(ranks)
         if any("BatchNorm" in type(inner).__name__ for module in modules for inner in module.modules()):
@@ -332,16 +331,10 @@ class Parallel:
         """Return whether no other setting looks at the gradients after each backward, as scaling the loss does."""
         return min(self._steps.interventions, default=PLACE) >= PLACE
 
-    @contextlib.contextmanager
-    def _drawing(self) -> Iterator[None]:
-        self._compare()
-        with rank_seeds.as_the_first(self.ranks):
-            yield
-
-    @contextlib.contextmanager
-    def _drawing_alike(self) -> Iterator[None]:
-        self._compare()
-        yield
+    def _drawing_alike(self, begins: bool) -> contextlib.AbstractContextManager[object]:
+        if begins:
+            self._compare()
+        return contextlib.nullcontext()
 
     def _same_everywhere(self) -> list[Any]:
         """Return the parameters that every rank holds whole."""
@@ -352,8 +345,11 @@ class Parallel:
     def _rates(self) -> list[float]:
         return [float(group.get("lr") or 0.0) for one in self._optimizers() for group in one.param_groups]
 
-    def _compare(self) -> None:
-        """End the training if the ranks no longer do the same: whatever they save would be wrong."""
+    def _compare(self, said: Any = None) -> Any:
+        """End the training if the ranks no longer do the same: whatever they save would be wrong.
+
+        Returns what the first one has `said`.
+        """
         weights = _checksum(self._parameters())
         if self._weights is not None and weights != self._weights:
             self._has_moved = True
@@ -362,11 +358,12 @@ class Parallel:
         drawn = 0
         if self.form == TENSOR:
             shown, drawn = _checksum(self._same_everywhere()), rank_seeds.digest()
-        every = self.ranks.gather((self._clock.updates, self._batches.digest, self._rates(), drawn, shown))
+        every = self.ranks.gather((self._clock.updates, self._batches.digest, self._rates(), drawn, shown, said))
         names = ("number of updates", "order of samples", "learning rate", "random numbers", "weights")
         for name, values in zip(names, zip(*every)):
             if any(repr(value) != repr(values[0]) for value in values):
                 self._diverged(f"the processes no longer have the same {name}")
+        return every[0][-1]
 
     def _diverged(self, why: str) -> None:
         self._say(

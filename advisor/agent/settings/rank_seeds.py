@@ -10,7 +10,7 @@ import contextlib
 import random
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -48,18 +48,46 @@ def agree(ranks: Ranks) -> None:
         _set(first)
 
 
-@contextlib.contextmanager
-def as_the_first(ranks: Ranks) -> Iterator[None]:
-    """Draw what is drawn inside from the first rank's state; the others continue with their own afterwards."""
-    own = _states()
-    first = ranks.first_of(own if not ranks.rank else None)
-    if ranks.rank:
-        _set(first)
-    try:
-        yield
-    finally:
-        if ranks.rank:
-            _set(own)
+class EpochDraws:
+    """Draws of an epoch's order: from the first rank's state, which is sent once, as the iterator begins.
+
+    A sampler draws when its first element is asked for. What the first rank has drawn itself since the beginning is
+    then not known to the others: the order is drawn from the state after the beginning, on all ranks.
+    """
+
+    def __init__(self, rank: int, of_first: Callable[[Any], Any]) -> None:
+        """Prepare; `of_first` returns on every rank what the first one passes."""
+        self._rank = rank
+        self._of_first = of_first
+        self._inside = False
+        self._after_beginning: dict[str, Any] | None = None
+        """State that the first element is drawn from; None if the first rank must be asked."""
+
+    @contextlib.contextmanager
+    def drawing(self, begins: bool) -> Iterator[None]:
+        """Draw what is drawn inside alike on all ranks; each continues with its own numbers afterwards.
+
+        `begins` says that an iterator begins; otherwise its first element is drawn.
+        """
+        if self._inside:  # workers get their first elements as their iterator begins
+            yield
+            return
+        own = _states()
+        state, self._after_beginning = self._after_beginning, None
+        if begins or state is None:
+            state = self._of_first(None if self._rank else own)
+        moves = bool(self._rank) or _values(state) != _values(own)
+        if moves:
+            _set(state)
+        self._inside = True
+        try:
+            yield
+        finally:
+            self._inside = False
+            if begins:
+                self._after_beginning = _states()
+            if moves:
+                _set(own)
 
 
 def digest() -> int:
@@ -81,6 +109,14 @@ def _states() -> dict[str, Any]:
         "numpy": numpy.get_state() if numpy is not None else None,
         "device": device.get_rng_state() if device.is_available() and device.is_initialized() else None,
     }
+
+
+def _values(states: dict[str, Any]) -> tuple[object, ...]:
+    """Return the states in a form that can be compared."""
+    tensors = [states[name] for name in ("torch", "device")]
+    in_bytes = [None if tensor is None else tensor.numpy().tobytes() for tensor in tensors]
+    numpy = states["numpy"]
+    return (states["python"], *in_bytes, None if numpy is None else (numpy[1].tobytes(), *numpy[2:]))
 
 
 def _set(states: dict[str, Any]) -> None:
