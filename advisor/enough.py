@@ -45,7 +45,7 @@ def updates_needed(update_s: float, *, steady: bool) -> int:
     few, usual, long_s = MIN_LONG_UPDATES, MIN_UPDATES, MIN_LONG_S
     if not steady:
         few, usual, long_s = MIN_LONG_UPDATES_UNSTEADY, MIN_UPDATES_UNSTEADY, MIN_LONG_UNSTEADY_S
-    return min(usual, max(few, math.ceil(long_s / update_s))) if update_s > 0 else usual
+    return usual if usual * update_s <= long_s else max(few, math.ceil(long_s / update_s))
 
 
 def stands_out(share: float, share_error: float | None, updates: int, least: float) -> bool:

@@ -191,10 +191,9 @@ def _failure(result: SessionResult, something: bool) -> Failure | None:
             if result.interrupted is not None
             else _no_steps(script_run, out_of_time=result.deadline_hit)
         )
-    if script_run.failure is not None and script_run.number not in result.ours:
+    doubted = script_run.number in result.ours or script_run.failure is result.unexplained
+    if script_run.failure is not None and not doubted:
         return script_run.failure
-    if result.unexplained is not None:
-        return result.unexplained
     first = first_baseline(result.outcomes)
     if first is None:
         return None
@@ -266,6 +265,11 @@ def _notes(result: SessionResult, first: wire.WindowDone | None) -> tuple[str, .
             planned = dict.fromkeys(_in_words(result.windows[name]) for name in missing)
             notes.append(f"time ran out before {', '.join(planned)}")
     notes += [*result.not_planned, *result.ours.values()]
+    if result.unexplained is not None and failure is None:
+        notes.append(
+            f"{result.unexplained.message}, after advisor had tried settings; there was no time to see whether it does "
+            "so without them"
+        )
     ended = sum(script_run.end == "finished" for script_run in result.script_runs)
     if ended and len(result.script_runs) > 1:
         notes.append(f"the script was started {len(result.script_runs)} times, as it ended before the measurement")

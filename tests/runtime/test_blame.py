@@ -160,6 +160,28 @@ def test_a_failure_after_a_change_is_not_the_scripts_where_it_runs_on_without(tm
     assert "after a change by advisor; unmodified it continued" in told
 
 
+def test_a_failure_after_a_change_is_not_said_to_be_the_scripts_where_it_was_not_run_again(tmp_path: Path) -> None:
+    wanted = [
+        measure(FIRST, 10),
+        measure("no_optimizer", 10, what_if="no_optimizer"),
+        measure("base 0", 1000),
+    ]
+    found = probed(tmp_path, "if seen == 60: 1 / 0", "100", wanted=wanted, max_script_runs=1)
+    assert [script_run.end for script_run in found.result.script_runs] == ["crash"]
+    assert found.profile.failure is None
+    (told,) = [note for note in found.profile.notes if "ZeroDivisionError" in note]
+    assert "after advisor had tried settings" in told
+
+
+def test_pictures_kept_from_a_window_in_bf16_are_taken_by_a_network_in_fp32(tmp_path: Path) -> None:
+    """A GAN's pool, a replay memory, a list of features: what the script keeps outlives the setting."""
+    keeps = "pool = [*(pool if seen > 1 else []), model(batch).detach().repeat(1, 4)]; model(pool[-20:][0])"
+    wanted = [measure(FIRST, 10), measure("bf16", 10, config={"precision": "bf16"}), measure("base 0", 60)]
+    found = probed(tmp_path, keeps, "100", wanted=wanted)
+    assert (counted(found, "bf16"), counted(found, "base 0")) == (10, 60)
+    assert [script_run.end for script_run in found.result.script_runs] == ["plan done"]
+
+
 def test_what_breaks_in_a_changed_window_costs_that_window(tmp_path: Path) -> None:
     wanted = [
         measure(FIRST, 10),

@@ -81,6 +81,8 @@ class Roots:
         self.on_evaluated: Callable[[Root, object], None] = nothing
         self.around_forward: Callable[..., Any] | None = None
         """Custom runner of the forward: (root, whether grad is on, run, args, kwargs); None runs it unchanged."""
+        self.arguments: Callable[[Root, Any, Any], tuple[Any, Any]] | None = None
+        """Function (root, args, kwargs) that returns those of the forward; None leaves them as they are."""
         self.instead: Callable[[Root, Callable[..., object]], Callable[..., object]] | None = None
         """Function (root, its call) that returns a replacement in a training forward; None keeps the call."""
         self.around_training: Callable[[Root, Callable[[], object]], object] | None = None
@@ -225,6 +227,8 @@ class Roots:
                 clock.evaluation_begins(weak=True)
             if not evaluating:
                 clock.add_elements(elements(args, kwargs))
+            if self.arguments is not None:
+                args, kwargs = self.arguments(root, args, kwargs)
             self._inside = True
             clock.push(FORWARD)
             around, guard = self.around_forward, self.guard
