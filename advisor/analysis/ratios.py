@@ -11,6 +11,7 @@ from .. import knobs, stats, whatif, wire
 from ..runtime.session_result import SessionResult
 from ..types import Config, Overhead, Ratio, WhatIf
 from ..wire import WindowRole
+from .loader_starts import apart, in_step_s, typical_s
 
 NEIGHBOURS = 1
 """Neighbours on each side: the nearer in time, the more alike the machine was."""
@@ -209,7 +210,7 @@ def _log_ratios(
 
     The base windows are from the same script run, unless `across_script_runs` is set.
     """
-    windows = _ordered(result)
+    windows = [apart(done) if epoch_samples else done for done in _ordered(result)]
     found = Rounds([], [])
     for position, done in enumerate(windows):
         if not chosen(done) or len(done.wall_s) < LEAST_UPDATES:
@@ -270,7 +271,7 @@ def _log_update_rate(windows: Sequence[wire.WindowDone]) -> LogRate:
 
 def _log_rate(windows: Sequence[wire.WindowDone], amounts: Sequence[float]) -> LogRate:
     """Return the log of a rate over the windows, with its standard error from batch means."""
-    rate = stats.rate_interval(amounts, [wall for window in windows for wall in _in_step(window)])
+    rate = stats.rate_interval(amounts, [wall for window in windows for wall in in_step_s(window)])
     half = (rate.high - rate.low) / 2
     degrees = stats.batch_count(len(amounts)) - 1
     error = half / rate.value / 2 if rate.value else 0.0
@@ -282,7 +283,7 @@ def _log_rate(windows: Sequence[wire.WindowDone], amounts: Sequence[float]) -> L
 
 def _log_median_rate(windows: Sequence[wire.WindowDone]) -> LogRate:
     """Return the log rate of the median update; its standard error assumes normal noise with the same quartiles."""
-    seconds = [wall for window in windows for wall in _in_step(window)]
+    seconds = [wall for window in windows for wall in in_step_s(window)]
     middle = statistics.median(seconds)
     spread = (stats.percentile(seconds, 75) - stats.percentile(seconds, 25)) / QUARTILES_OF_SIGMA
     error = MEDIAN_ERROR * spread / middle / math.sqrt(len(seconds))
@@ -294,7 +295,7 @@ def _log_with(windows: Sequence[wire.WindowDone], epoch_samples: int, beside_s: 
     samples = sum(count or 0 for window in windows for count in window.samples)
     if not samples:
         return 0.0
-    epoch_s = sum(sum(_in_step(window)) for window in windows) * epoch_samples / samples
+    epoch_s = sum(sum(in_step_s(window)) for window in windows) * epoch_samples / samples
     return math.log1p(beside_s / epoch_s)
 
 
@@ -303,26 +304,11 @@ def _beside_an_epoch_s(
 ) -> tuple[float, float]:
     """Return what an epoch of each window has beside its updates: the start of its loader, and an evaluation that the
     settings change. What was not seen for both is charged to neither: it may be the same."""
-    found = [(_restart_s(result, done), _restart_s(result, other))]
+    found = [(typical_s(result, done), typical_s(result, other))]
     if _of_the_evaluation(result.windows[done.id]) != _of_the_evaluation(result.windows[other.id]):
         found.append((_evaluation_s(result, done, epoch_samples), _evaluation_s(result, other, epoch_samples)))
     seen = [(own_s, other_s) for own_s, other_s in found if own_s is not None and other_s is not None]
     return sum(own_s for own_s, _ in seen), sum(other_s for _, other_s in seen)
-
-
-def _restart_s(result: SessionResult, done: wire.WindowDone) -> float | None:
-    """Return the typical seconds of a start of this window's loader, from all windows whose loader starts alike."""
-    wanted = _of_the_start(result.windows[done.id])
-    starts_s: list[float] = []
-    for name, outcome in result.outcomes.items():
-        if not isinstance(outcome, wire.WindowDone):
-            continue
-        seen = [seconds for seconds in outcome.off_step_s.get("loader_restart", ()) if seconds > 0]
-        restarts = outcome.loader.restarts if outcome.loader is not None else 0
-        # Few windows see a start: only of those are the settings looked at, as this runs between two windows.
-        if (starts := seen or [0.0] * restarts) and _of_the_start(result.windows[name]) == wanted:
-            starts_s += starts
-    return statistics.median(starts_s) if starts_s else None
 
 
 def _evaluation_s(result: SessionResult, done: wire.WindowDone, epoch_samples: int) -> float | None:
@@ -348,20 +334,9 @@ def _evaluation_s(result: SessionResult, done: wire.WindowDone, epoch_samples: i
     return inside_s * epoch_samples / samples if inside_s and samples else None
 
 
-def _of_the_start(window: wire.Window) -> Config:
-    """Return the settings on which the cost of a loader's start depends."""
-    return Config.of({name: value for name, value in window.config.items() if knobs.get(name).starts_the_loader})
-
-
 def _of_the_evaluation(window: wire.Window) -> Config:
     """Return the settings that change the evaluation itself."""
     return Config.of({name: value for name, value in window.config.items() if knobs.get(name).shortens_evaluation})
-
-
-def _in_step(window: wire.WindowDone) -> list[float]:
-    """Return the updates' wall times without the time off step: an evaluation falls into one window only."""
-    beside = [sum(values) for values in zip(*window.off_step_s.values(), strict=True)] or [0.0] * len(window.wall_s)
-    return [max(wall - off, 1e-9) for wall, off in zip(window.wall_s, beside, strict=True)]
 
 
 def _interval(rounds: Rounds) -> tuple[float, float, float]:

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from advisor import stats, wire
-from advisor.analysis import ratios
+from advisor.analysis import loader_starts, ratios
 
 from .windows import base, done, result
 
@@ -292,6 +292,43 @@ def test_a_start_that_nobody_saw_is_charged_to_neither_side() -> None:
     found = ratios.speedup(result(*windows), {"trial 1"}, epoch_samples=80)
     assert found is not None
     assert found.speedup == pytest.approx(2.0)
+
+
+def around_an_end(
+    name: str, at: float, wall_s: list[float], **config: object
+) -> tuple[wire.Window, wire.WindowDone, int]:
+    """A few updates, the last of which begins an epoch: it starts workers, and waits for them as well."""
+    role = wire.WindowRole.TRIAL if config else wire.WindowRole.BASELINE
+    found = done(name, wall_s, start_s=at)
+    found.off_step_s["loader_restart"][-1] = 0.035 if wall_s[-1] > 2 * wall_s[0] else 0.0
+    return wire.Window(id=name, role=role, config=dict(config)), found, 0
+
+
+def test_the_end_of_an_epoch_in_a_short_window_says_nothing_of_a_setting() -> None:
+    """Of a public script: the update that starts the workers takes five times as long as the others."""
+    base = around_an_end("base 0", 0, [0.094, 0.104, 0.101])
+    bf16 = around_an_end("trial 1", 1, [0.056, 0.054, 0.053, 0.251], precision="bf16")
+    again = around_an_end("base 1", 2, [0.109, 0.109, 0.098])
+    found = ratios.speedup(result(base, bf16, again), {"trial 1"}, epoch_samples=4000)
+    assert found is not None
+    assert found.speedup == pytest.approx(1.88, abs=0.02)
+    assert found.low > 1.6
+
+
+def test_what_an_update_takes_longer_beside_starting_workers_is_part_of_the_start() -> None:
+    base = around_an_end("base 0", 0, [0.1] * 10)
+    slow = around_an_end("trial 1", 1, [0.1] * 9 + [0.4], num_workers=8)
+    seen = around_an_end("base 1", 2, [0.1] * 9 + [0.3])
+    found = ratios.speedup(result(base, slow, seen), {"trial 1"}, epoch_samples=80)
+    assert found is not None
+    # Ten updates of an epoch and a start: 1 s and 0.2 s beside them, and 1 s and 0.3 s with eight workers.
+    assert found.speedup == pytest.approx(1.2 / 1.3, rel=0.001)
+
+
+def test_epochs_of_two_updates_have_their_starts_in_every_comparison() -> None:
+    short = done("trial 1", [0.1, 0.3] * 5, start_s=1)
+    short.off_step_s["loader_restart"] = [0.0, 0.05] * 5
+    assert loader_starts.apart(short) is short
 
 
 def evaluated(name: str, at: float, seconds: float, **config: object) -> tuple[wire.Window, wire.WindowDone, int]:
