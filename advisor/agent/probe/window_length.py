@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 
 from ... import wire
-from ..loop.clock import DATA_WAIT, Update
+from ..loop.clock import DATA_WAIT, RESTART, Update
 from ..settings.controls import Controls
 from .recorder import Recorder
 
@@ -18,6 +18,8 @@ WAITS = 0.1
 """Share of waiting for data from which the workers' pace is the loop's."""
 FIRST_UPDATES = 64
 """Updates that are looked at one by one, regardless of the window."""
+SHORT_EPOCH_UPDATES = 4
+"""Updates of an epoch from which its beginning is an exception among them."""
 LONGEST_WARM_UP = 0.5
 """Fraction of a window's `max_s` that its warm-up may take."""
 LONGEST_DRAIN = 2.0
@@ -57,8 +59,22 @@ class WindowLength:
         count = len(recorder.updates)
         if count >= window.max_updates or (count >= window.least_updates and spent_s >= window.max_s):
             return True
-        long = count >= window.min_updates and recorder.counted_ns >= window.min_s * 1e9
+        begun = self._beginnings(recorder.updates)
+        count -= len(begun)
+        counted_ns = recorder.counted_ns - sum(update.end_ns - update.begin_ns for update in begun)
+        long = count >= window.min_updates and counted_ns >= window.min_s * 1e9
         return long and count >= self.needed_updates(recorder.updates) and recorder.is_precise(window.precision)
+
+    def _beginnings(self, updates: Sequence[Update]) -> list[Update]:
+        """Return the updates that begin an epoch with a start of the loader, if they are an exception in the training.
+
+        A short window that holds one needs as many others as without it.
+        """
+        if len(updates) > FIRST_UPDATES:
+            return []
+        begun = [update for update in updates if update.phases_ns[RESTART] > 0]
+        epoch = self._controls.loaders.epoch_batches() if begun else None
+        return begun if epoch is not None and epoch >= SHORT_EPOCH_UPDATES * self._controls.batches else []
 
     def needed_updates(self, updates: Sequence[Update]) -> int:
         """Return how many updates average the workers' bursts out; 0 if the loop does not wait for workers.
@@ -76,7 +92,7 @@ class WindowLength:
         """Return how many of the next updates need only be recorded, unless time runs out."""
         if self._controls.clock.updates < FIRST_UPDATES or self._controls.loaders.is_caching:
             return 0
-        counted = len(recorder.updates)
+        counted = len(recorder.updates) - len(self._beginnings(recorder.updates))
         due = [number - counted for number in (window.least_updates, window.min_updates, window.max_updates)]
         return min((left for left in due if left > 0), default=0) - 1
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from advisor import wire
-from advisor.agent.loop.clock import BACKWARD, DATA_WAIT, StepClock
+from advisor.agent.loop.clock import BACKWARD, DATA_WAIT, RESTART, StepClock
 from advisor.agent.loop.roots import Roots
 from advisor.agent.loop.steps import Steps
 from advisor.agent.probe import conductor
@@ -184,6 +184,27 @@ def test_one_epoch_shows_all_bursts_of_its_workers() -> None:
     loop.controls.loaders.workers, loop.controls.loaders.epoch = 40, 32
     (done,) = loop.run(60, waiting_for_data(loop)).channel.of(wire.WindowDone)
     assert (len(done.wall_s), done.extra) == (32, {})
+
+
+def starting_a_loader(loop: Loop, every: int) -> Callable[[int], None]:
+    """Start a loader in every so many updates."""
+
+    def start(number: int) -> None:
+        if number % every == every - 1:
+            loop.clock.push(RESTART)
+            loop.clock.pop()
+
+    return start
+
+
+@pytest.mark.parametrize(("epoch", "every", "counted"), [(100, 5, 5), (2, 2, 4), (None, 5, 4)])
+def test_the_beginning_of_an_epoch_is_no_update_of_a_short_window(epoch: int | None, every: int, counted: int) -> None:
+    """Unless every second one begins an epoch, or nobody knows how often they do."""
+    loop = Loop(wire.Plan([_window("one", warm_up_updates=1, max_updates=100)], final=True))
+    loop.controls.loaders.epoch = epoch
+    (done,) = loop.run(60, starting_a_loader(loop, every)).channel.of(wire.WindowDone)
+    assert len(done.wall_s) == counted
+    assert any(done.off_step_s["loader_restart"]) or epoch is None
 
 
 def test_workers_that_keep_up_need_no_longer_window() -> None:
