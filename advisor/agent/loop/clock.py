@@ -39,7 +39,7 @@ class Update:
     """The part of each phase in the evaluation's span."""
     weak_evaluation_ns: list[int] | None = None
     evaluation_batches = 0
-    """Batches of loaders that evaluate."""
+    """Batches of held-out data: of loaders that evaluate, or tensors that are evaluated on again and again."""
     beginnings: tuple[tuple[Any, int], ...] = ()
     """Loaders that began before their role was known, with the time that it took."""
     micro_steps = 0
@@ -218,7 +218,7 @@ class StepClock:
         self.on_training_continues()
 
     def read_for_evaluation(self) -> None:
-        """Record a batch of a loader that evaluates."""
+        """Record a batch of held-out data."""
         self._update.evaluation_batches += 1
 
     @property

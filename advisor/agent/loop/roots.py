@@ -17,6 +17,7 @@ from ..base import slots
 from ..base.nothing import nothing
 from ..base.pass_through import passes_on
 from .clock import FORWARD, StepClock
+from .held_out import HeldOut
 from .samples import elements
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ class Roots:
         """Function (root, its current forward) that runs the forward, maybe repeatedly; None runs it once."""
         self.backwards: Callable[[], int] = int
         """Number of backwards so far."""
+        self._held_out = HeldOut()
         self._unsure: set[Root] = set()
         """Roots called in evaluation mode with gradients since the last training forward."""
         self._backwards_before = 0
@@ -221,8 +223,7 @@ class Roots:
                 if self.instead is not None:
                     original = self.instead(root, original)
             elif evaluating:
-                self.on_evaluation(not root.owned)
-                clock.evaluation_begins(weak=not root.owned)
+                self._evaluates(root, args, kwargs)
             if unsure:
                 clock.evaluation_begins(weak=True)
             if not evaluating:
@@ -253,6 +254,13 @@ class Roots:
                     clock.evaluation_ends(weak=True)
 
         return run
+
+    def _evaluates(self, root: Root, args: Any, kwargs: Any) -> None:
+        """Note the beginning of an evaluating call; without an optimizer that owns the model, it may be a teacher's."""
+        if root.owned and self._held_out.has(args, kwargs, self._clock.updates):
+            self._clock.read_for_evaluation()
+        self.on_evaluation(not root.owned)
+        self._clock.evaluation_begins(weak=not root.owned)
 
     def _is_unsure(self, root: Root, training_mode: bool) -> bool:
         """Return whether this call with gradients may be an evaluation, and judge the earlier ones of that kind.

@@ -124,8 +124,8 @@ def _evaluations_began_ns(update: Update) -> int:
 
 
 def _evaluates_in_most(updates: list[Update]) -> bool:
-    """Return whether most updates run their own model without gradients and read no loader for it: rollouts, and
-    labels that the model gives itself, are parts of the update."""
+    """Return whether most updates run their own model without gradients on no held-out data: rollouts, and labels that
+    the model gives itself, are parts of the update."""
     if len(updates) < FEW_UPDATES:
         return False
     inside = [update for update in updates if update.evaluation_ns is not None]
