@@ -98,6 +98,7 @@ class Fixes:
         """Plan windows of the settings, the most promising first, until so much time is left.
 
         Those that may break the script wait for the last go, if the time after this one is too short for a new start.
+        What they take then is not spent on the less promising ones now.
         """
         evidence, self.postponed = self.read(), False
         if evidence is None or self._broke:
@@ -108,10 +109,13 @@ class Fixes:
         if not waiting or spare_s < pace.cost_s + waiting[0].cost_s(pace):
             return
         yield [_reference(f"before fix {next(self._number)}", pace)]
+        kept_s = 0.0
         while waiting and not self._broke:
             candidate = waiting.pop(0)
             waits = candidate.may_break and 0 < until_left_s < self._start_s
-            if waits or self.left_s() - until_left_s < candidate.cost_s(pace):
+            if waits:
+                kept_s = (kept_s or pace.cost_s) + candidate.cost_s(pace)
+            if waits or self.left_s() - until_left_s - kept_s < candidate.cost_s(pace):
                 self.postponed = True
                 continue
             yield from self._try(candidate, pace)

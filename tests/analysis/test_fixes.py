@@ -177,6 +177,21 @@ def test_what_may_break_the_script_waits_until_a_start_of_it_costs_no_window() -
     assert "precision=bf16" in settings(list(result.windows.values()))
 
 
+def test_the_time_of_what_waits_is_not_spent_on_less_promising_settings() -> None:
+    window_s, until_left_s = 1.0, 4.0
+    result = SessionResult(script_runs=[ScriptRunRecord(number=0, started="", first_update_at_s=5.0)])
+
+    def left_s() -> float:
+        return until_left_s + 5 * window_s - window_s * len(result.windows)
+
+    plan = fixes.Fixes(result=result, read=lambda: with_bf16(steps={"mean_s": 0.4}), left_s=left_s)
+    carry_out(plan, {}, {}, until_left_s=until_left_s)
+    assert plan.postponed
+    assert left_s() >= until_left_s + 3 * window_s
+    carry_out(plan, {}, {})
+    assert "precision=bf16" in settings(list(result.windows.values()))
+
+
 @pytest.mark.parametrize(("update_s", "kept"), [(0.02, True), (0.4, True), (3.0, False)])
 def test_time_is_kept_for_settings_only_where_one_of_them_fits(update_s: float, kept: bool) -> None:
     assert (fixes.reserved_s(26.0, update_s) > 0) is kept
