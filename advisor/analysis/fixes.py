@@ -6,6 +6,8 @@ Each is switched live for a few windows, between two of the baseline. None chang
 from __future__ import annotations
 
 import itertools
+import operator
+import statistics
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,6 +30,8 @@ MOST_RESERVED_S = 20.0
 """Limit on that time: more windows of five settings show nothing new."""
 ROUNDS = 2
 """Windows of a setting that may gain; one is enough where the first shows no gain."""
+LATEST_WINDOWS = 7
+"""Windows that show how long the next ones take."""
 NO_GAIN = 1.02
 """Speed-up up to which one window is enough: 2% is the least noise floor of a comparison."""
 RESTARTS_MATTER = 0.02
@@ -54,10 +58,10 @@ class Candidate:
         """Return whether the script's code may fail with it, which costs a start."""
         return bool(self.knob.fails_in)
 
-    def cost_s(self, pace: Pace) -> float:
-        """Return about how many seconds a window and the baseline's beside it take."""
+    def cost_s(self, window_s: float) -> float:
+        """Return about how many seconds a window and the baseline's beside it take, of so many seconds each."""
         ending_s = EPOCH_END_MAX_S if self.ends_epoch else 0.0
-        return 2 * pace.cost_s + self.knob.set_up_s + ending_s
+        return 2 * window_s + self.knob.set_up_s + ending_s
 
 
 def reserved_s(budget_s: float, update_s: float) -> float:
@@ -98,7 +102,7 @@ class Fixes:
         """Plan windows of the settings, the most promising first, until so much time is left.
 
         Those that may break the script wait for the last go, if the time after this one is too short for a new start.
-        What they take then is not spent on the less promising ones now.
+        What the first of them takes then is not spent on others now.
         """
         evidence, self.postponed = self.read(), False
         if evidence is None or self._broke:
@@ -106,16 +110,19 @@ class Fixes:
         waiting = [one for one in candidates(evidence, rules.diagnose(evidence)) if self._is_open(one, evidence)]
         spare_s = self.left_s() - until_left_s
         pace = Pace.for_update(evidence.steps.mean_s, spare_s, 2 * ROUNDS * len(waiting) + 1)
-        if not waiting or spare_s < pace.cost_s + waiting[0].cost_s(pace):
+        window_s = max(pace.cost_s, self._took_s())
+        if 0 < until_left_s < self._start_s:
+            later = [one for one in waiting if one.may_break]
+            waiting = [one for one in waiting if not one.may_break]
+            if later:
+                self.postponed = True
+                until_left_s += window_s + later[0].cost_s(window_s)
+        if not waiting or self.left_s() - until_left_s < window_s + waiting[0].cost_s(window_s):
             return
         yield [_reference(f"before fix {next(self._number)}", pace)]
-        kept_s = 0.0
         while waiting and not self._broke:
             candidate = waiting.pop(0)
-            waits = candidate.may_break and 0 < until_left_s < self._start_s
-            if waits:
-                kept_s = (kept_s or pace.cost_s) + candidate.cost_s(pace)
-            if waits or self.left_s() - until_left_s - kept_s < candidate.cost_s(pace):
+            if self.left_s() - until_left_s < candidate.cost_s(window_s):
                 self.postponed = True
                 continue
             yield from self._try(candidate, pace)
@@ -126,6 +133,14 @@ class Fixes:
     def _start_s(self) -> float:
         """Seconds that a start of the script takes."""
         return next((run.first_update_at_s or 0.0 for run in self.result.script_runs[::-1]), 0.0)
+
+    def _took_s(self) -> float:
+        """Return the seconds that the latest windows have typically taken: batches in flight may be more than their
+        updates. 0 if too few were run to tell."""
+        at_s = sorted(self.result.arrived_s.values())[-1 - LATEST_WINDOWS :]
+        return (
+            statistics.median(map(operator.sub, arrived_s[1:], arrived_s)) if len(arrived_s) > LATEST_WINDOWS else 0.0
+        )
 
     def _try(self, candidate: Candidate, pace: Pace) -> Planner:
         config = candidate.config
