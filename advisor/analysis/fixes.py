@@ -138,9 +138,7 @@ class Fixes:
         """Return the seconds that the latest windows have typically taken: batches in flight may be more than their
         updates. 0 if too few were run to tell."""
         at_s = sorted(self.result.arrived_s.values())[-1 - LATEST_WINDOWS :]
-        return (
-            statistics.median(map(operator.sub, arrived_s[1:], arrived_s)) if len(arrived_s) > LATEST_WINDOWS else 0.0
-        )
+        return statistics.median(map(operator.sub, at_s[1:], at_s)) if len(at_s) > LATEST_WINDOWS else 0.0
 
     def _try(self, candidate: Candidate, pace: Pace) -> Planner:
         config = candidate.config

@@ -192,6 +192,14 @@ def test_the_time_of_what_waits_is_not_spent_on_less_promising_settings() -> Non
     assert "precision=bf16" in settings(list(result.windows.values()))
 
 
+@pytest.mark.parametrize(("apart_s", "tried_then"), [(0.1, True), (3.0, False)])
+def test_windows_that_took_long_leave_time_for_fewer_settings(apart_s: float, tried_then: bool) -> None:
+    result = SessionResult(arrived_s={str(number): apart_s * number for number in range(12)})
+    plan = fixes.Fixes(result=result, read=with_bf16, left_s=lambda: 8.0 - 0.5 * len(result.windows))
+    carry_out(plan, {}, {})
+    assert bool(settings(list(result.windows.values()))) is tried_then
+
+
 @pytest.mark.parametrize(("update_s", "kept"), [(0.02, True), (0.4, True), (3.0, False)])
 def test_time_is_kept_for_settings_only_where_one_of_them_fits(update_s: float, kept: bool) -> None:
     assert (fixes.reserved_s(26.0, update_s) > 0) is kept
