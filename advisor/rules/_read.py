@@ -70,6 +70,8 @@ def moved_share(evidence: Evidence, used: OperatorUse, seconds: float, moved_byt
         one.memory_bandwidth.value for one in evidence.hardware.accelerators if one.memory_bandwidth is not None
     ]
     rate = measured[0] if measured else FASTEST_BYTES_PER_S
+    if evidence.steps.mean_s <= 0:
+        return 0.0
     return clamp(moved_bytes / rate / evidence.steps.mean_s) * step_share(evidence)
 
 

@@ -13,6 +13,7 @@ from ._read import (
     overhead_fraction,
     percent,
     phase_share,
+    step_share,
     total_share,
 )
 
@@ -64,12 +65,12 @@ def judge(evidence: Evidence) -> Judgement:
     if doubled is not None and doubled.low < MIN_DOUBLED:
         return _of_each_sample(evidence, overhead)
     return Hit(
-        share=overhead if overhead is not None else _fixed_part(doubled),
+        share=(overhead if overhead is not None else _fixed_part(doubled)) * step_share(evidence),
         severity=_severity(overhead, doubled),
         evidence=_words(evidence, doubled),
         advice="Give each step more work: a larger micro-batch (with an adjusted learning rate), fewer and larger "
         "operators instead of loops over time steps, parameters or samples, or `torch.compile`.",
-        ceiling=_ceiling(overhead, doubled),
+        ceiling=_ceiling(overhead, doubled, step_share(evidence)),
     )
 
 
@@ -121,16 +122,14 @@ def _severity(overhead: float | None, doubled: WhatIf | None) -> Severity:
     return "warning" if doubled.low >= MUCH_DOUBLED else "info"
 
 
-def _ceiling(overhead: float | None, doubled: WhatIf | None) -> Ceiling:
+def _ceiling(overhead: float | None, doubled: WhatIf | None, in_step: float) -> Ceiling:
+    """Return the ceiling of the loop, of whose time this share is in its updates."""
     if doubled is None:
-        return Ceiling.from_share(min(overhead or 0.0, MOST_OVERHEAD))
+        return Ceiling.from_share(min(overhead or 0.0, MOST_OVERHEAD) * in_step)
     limit = 1 / max(1 - _fixed_part(doubled), 1 / MAX_EXTRAPOLATED)
-    return Ceiling(
-        speedup=doubled.speedup,
-        low=min(max(doubled.low, 1.0), doubled.speedup),
-        high=max(doubled.high, doubled.speedup, limit),
-        basis="measured",
-    )
+    least, most = min(max(doubled.low, 1.0), doubled.speedup), max(doubled.high, doubled.speedup, limit)
+    speedup, low, high = (1 / (1 - in_step + in_step / gain) for gain in (doubled.speedup, least, most))
+    return Ceiling(speedup=speedup, low=low, high=high, basis="measured")
 
 
 def _words(evidence: Evidence, doubled: WhatIf | None) -> str:

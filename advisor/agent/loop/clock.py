@@ -195,6 +195,7 @@ class StepClock:
             if self._span_begin is None:
                 self.on_evaluation_begins()
             self._span_begin = self._span_begin or sums
+            self.awaits_training = True
         if self.device is not None:
             self.device.mark_evaluation(begins=True, weak=weak)
 
@@ -204,7 +205,6 @@ class StepClock:
         else:
             self._span_end = self._settled()
             self.evaluations_ended += 1
-            self.awaits_training = True
         if self.device is not None:
             self.device.mark_evaluation(begins=False, weak=weak)
 

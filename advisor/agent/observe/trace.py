@@ -62,6 +62,8 @@ class Tracer:
         self._sites: dict[tuple[str, str, int, str, str, str], list[int]] = {}
         self._operators_of: dict[int, int] = {}
         """Operators by the number of updates that had ended: an evaluation in one update must not count for all."""
+        self._evaluating: dict[int, int] = {}
+        """Those of them in evaluations."""
         self._durations_ns: list[int] = []
         self._updates_before = self._clock.updates
         self._updates = 0
@@ -111,7 +113,7 @@ class Tracer:
         import statistics  # 3 ms of every start, if it stood at the top
 
         updates = max(1, self._updates)
-        counts = [self._operators_of.get(self._updates_before + number, 0) for number in range(updates)]
+        counts = self._counts(updates)
         ranked = sorted(self._sites.items(), key=lambda item: -item[1][1])[:MAX_SITES]
         return {
             "updates": self._updates,
@@ -134,6 +136,14 @@ class Tracer:
             ],
         }
 
+    def _counts(self, updates: int) -> list[int]:
+        """Return the operators of each update. An evaluation is a part of it only where each of several has one."""
+        numbers = [self._updates_before + number for number in range(updates)]
+        within = [self._evaluating.get(number, 0) for number in numbers]
+        if updates > 1 and all(within):
+            within = [0] * updates
+        return [self._operators_of.get(number, 0) - beside for number, beside in zip(numbers, within)]
+
     # --- operators ----------------------------------------------------------------------------------------------------
 
     @passes_on_to_c
@@ -142,6 +152,8 @@ class Tracer:
             return func(*args, **kwargs)
         updates = self._clock.updates
         self._operators_of[updates] = self._operators_of.get(updates, 0) + 1
+        if self._clock.awaits_training:
+            self._evaluating[updates] = self._evaluating.get(updates, 0) + 1
         if getattr(func, "is_view", False):
             return func(*args, **kwargs)
         begin_ns = time.perf_counter_ns()

@@ -74,6 +74,28 @@ def test_an_evaluation_within_one_update_is_no_part_of_the_others() -> None:
     assert report["torch_calls_per_update"] == 2.0
 
 
+@pytest.mark.parametrize(("evaluates", "counted"), [([True], 2.0), ([True, False], 2.0), ([True, True], 52.0)])
+def test_an_evaluation_is_no_part_of_an_update_unless_each_of_several_has_one(
+    evaluates: list[bool], counted: float
+) -> None:
+    """A slow evaluation ends the window in its first update; rollouts stand in each of them."""
+    clock = StepClock()
+    tracer = Tracer(clock)
+    tracer.start()
+    for evaluating in evaluates:
+        if evaluating:
+            clock.evaluation_begins()
+            for _ in range(50):
+                BATCH.mul(2)
+            clock.evaluation_ends()
+            clock.training_continues()
+        BATCH.mul(2)
+        BATCH.mul(2)
+        clock.end_update()
+    tracer.stop()
+    assert tracer.report()["torch_calls_per_update"] == counted
+
+
 def test_the_users_line_is_named() -> None:
     def update() -> None:
         LOSS.item()
