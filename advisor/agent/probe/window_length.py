@@ -92,8 +92,9 @@ class WindowLength:
         """Return how many of the next updates need only be recorded, unless time runs out."""
         if self._controls.clock.updates < FIRST_UPDATES or self._controls.loaders.is_caching:
             return 0
-        counted = len(recorder.updates) - len(self._beginnings(recorder.updates))
-        due = [number - counted for number in (window.least_updates, window.min_updates, window.max_updates)]
+        counted = len(recorder.updates)
+        without_beginnings = counted - len(self._beginnings(recorder.updates))
+        due = [window.least_updates - counted, window.min_updates - without_beginnings, window.max_updates - counted]
         return min((left for left in due if left > 0), default=0) - 1
 
     def leaves_cache(self, window: wire.Window, recorder: Recorder) -> bool:
