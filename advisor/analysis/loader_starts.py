@@ -70,12 +70,12 @@ def _starts(window: wire.WindowDone) -> set[int]:
 
 def _seconds(window: wire.WindowDone) -> list[float]:
     """Return the seconds of each start, with what the update around it took longer than the others."""
-    restarts_s, set_apart = _restarts_s(window), _starts(window)
-    longer_s = dict.fromkeys(range(len(restarts_s)), 0.0)
-    if set_apart:
-        usual_s = statistics.median(in_step_s(apart(window)))
-        longer_s |= {place: max(0.0, in_step_s(window)[place] - usual_s) for place in set_apart}
-    return [seconds + longer_s[place] for place, seconds in enumerate(restarts_s) if seconds > 0]
+    starts_s = [seconds for seconds in _restarts_s(window) if seconds > 0]
+    places = sorted(_starts(window))
+    if not places:
+        return starts_s
+    around_s, usual_s = in_step_s(window), statistics.median(in_step_s(apart(window)))
+    return [seconds + max(0.0, around_s[place] - usual_s) for place, seconds in zip(places, starts_s, strict=True)]
 
 
 def _restarts_s(window: wire.WindowDone) -> list[float]:

@@ -157,7 +157,7 @@ def _again(first: Counted, budget_s: float, time_left_s: Callable[[], float]) ->
         return replace(window, min_s=min(window.min_s, needed * update_s), max_s=max(window.max_s, needed_s))
     if left_s < max(AGAIN_LEFT_S, AGAIN_FRACTION * budget_s):
         return None
-    return replace(window, max_s=min(max(window.max_s, needed_s), max(window.max_s, AGAIN_MOST * left_s)))
+    return replace(window, max_s=max(window.max_s, min(needed_s, AGAIN_MOST * left_s)))
 
 
 def first_baseline(outcomes: dict[str, Outcome]) -> wire.WindowDone | None:

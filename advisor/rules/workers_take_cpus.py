@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..types import Evidence
 from ._base import WARNING_SHARE, Example, Hit, Judgement, Rule, agrees, ceiling_of, clamp, lost_share, severity_of
 from ._examples import healthy_cpu, healthy_cuda, train_loader, what_if
@@ -29,19 +31,19 @@ def judge(evidence: Evidence) -> Judgement:
     measured = paused.low > 1 / (1 - wait)
     if not measured and not agrees(paused, taken, evidence):
         return None
-    lost = max(SAVES * lost_share(paused.low if measured else 1.0), SAVES * taken)
-    waiting = Waiting(
-        cause="loader", share=wait, what_if=paused, facts=loader, times=evidence.loader, evidence=evidence
+    times = evidence.loader
+    waiting = Waiting(cause="loader", share=wait, what_if=paused, facts=loader, times=times, evidence=evidence)
+    fetching = (
+        f": fetching the samples of an update takes {duration(times.fetch_s)}"
+        if times is not None and times.fetch_s
+        else ""
     )
-    fetching = evidence.loader.fetch_s if evidence.loader is not None else None
     return Hit(
         share=taken,
-        severity=severity_of(lost),
+        severity=severity_of(SAVES * max(lost_share(paused.low), taken)),
         evidence=f"The loader's workers keep {taken * cpus:.1f} of {cpus:g} CPUs busy, on which the training computes "
-        f"as well"
-        + (f": fetching the samples of an update takes {duration(fetching)}. " if fetching else ". ")
-        + f"The loop waits for data only {percent(wait)} of its time; while the workers paused, it ran "
-        f"{paused.speedup:.2f} times as fast ({paused.low:.2f}–{paused.high:.2f}).",
+        f"as well{fetching}. The loop waits for data only {percent(wait)} of its time; while the workers paused, it "
+        f"ran {paused.speedup:.2f} times as fast ({paused.low:.2f}–{paused.high:.2f}).",
         advice="Do less work per sample on these lines: read only what is used, process whole batches, cache what does "
         "not change between epochs. Fewer threads for the training (`torch.set_num_threads`) end the contention, not "
         "the work.",
@@ -56,8 +58,13 @@ def _taken(evidence: Evidence, cpus: float) -> float:
     return clamp((workers or 0.0) / cpus)
 
 
-_BUSY = {"tree_cpus": 7.8}
-_DECODING = {"fetch_s": 0.18, "fetch_cpu_s": 0.18, "workers": 4, "worker_cpus": 3.6}
+_DECODING: dict[str, Any] = {
+    "phases": {"data_wait": 0.03},
+    "workload": {"loaders": (train_loader(num_workers=4),)},
+    "loader": {"fetch_s": 0.18, "fetch_cpu_s": 0.18, "workers": 4, "worker_cpus": 3.6},
+    "system": {"tree_cpus": 7.8},
+    "what_ifs": what_if("no_data_wait", 1.9),
+}
 
 RULE = Rule(
     id="workers_take_cpus",
@@ -74,13 +81,7 @@ RULE = Rule(
     examples=(
         Example(
             name="four workers decode on half of eight CPUs, 1.9 times measured while they pause",
-            evidence=healthy_cpu(
-                phases={"data_wait": 0.03},
-                workload={"loaders": (train_loader(num_workers=4),)},
-                loader=_DECODING,
-                system=_BUSY,
-                what_ifs=what_if("no_data_wait", 1.9),
-            ),
+            evidence=healthy_cpu(**_DECODING),
             fires=True,
         ),
         Example(
@@ -99,36 +100,20 @@ RULE = Rule(
         Example(
             name="the same on idle CPUs",
             evidence=healthy_cpu(
-                phases={"data_wait": 0.03},
-                workload={"loaders": (train_loader(num_workers=4),)},
-                loader=_DECODING,
-                system={"tree_cpus": 5.0},
-                what_ifs=what_if("no_data_wait", 1.0),
+                **{**_DECODING, "system": {"tree_cpus": 5.0}, "what_ifs": what_if("no_data_wait", 1.0)}
             ),
             fires=False,
         ),
         Example(
             name="busy CPUs, but the loop is no faster while the workers pause",
-            evidence=healthy_cpu(
-                phases={"data_wait": 0.03},
-                workload={"loaders": (train_loader(num_workers=4),)},
-                loader=_DECODING,
-                system=_BUSY,
-                what_ifs=what_if("no_data_wait", 1.02),
-            ),
+            evidence=healthy_cpu(**{**_DECODING, "what_ifs": what_if("no_data_wait", 1.02)}),
             fires=False,
         ),
         Example(
             name="the loop waits for its workers",
-            evidence=healthy_cpu(
-                phases={"data_wait": 0.3},
-                workload={"loaders": (train_loader(num_workers=4),)},
-                loader=_DECODING,
-                system=_BUSY,
-                what_ifs=what_if("no_data_wait", 1.9),
-            ),
+            evidence=healthy_cpu(**{**_DECODING, "phases": {"data_wait": 0.3}}),
             fires=False,
         ),
-        Example(name="an accelerator computes", evidence=healthy_cuda(loader=_DECODING), fires=False),
+        Example(name="an accelerator computes", evidence=healthy_cuda(loader=_DECODING["loader"]), fires=False),
     ),
 )

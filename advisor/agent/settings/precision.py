@@ -16,7 +16,7 @@ from ...refused import Refused
 from ..base.nothing import nothing
 from ..base.pass_through import passes_on
 from ..loop.roots import Root, Roots
-from .kept_outputs import KeptOutputs
+from .earlier_dtypes import EarlierDtypes
 from .scaling import Scaler
 
 
@@ -39,7 +39,7 @@ class Precision:
         self._dtype: Any = None
         self._context: Any = None
         self._switches: tuple[str, bool] | None = None
-        self._kept = KeptOutputs()
+        self._earlier = EarlierDtypes()
 
     def set(self, name: str) -> None:
         """Set the dtype from the next forward on: `bf16`, `fp16`, or `tf32` for the products that stay in fp32."""
@@ -66,8 +66,8 @@ class Precision:
         self.close()
         self._arm(None)
         if self._dtype is not None:
-            self._kept.leave(self._dtype)
-            self._roots.arguments = self._kept.widened
+            self._earlier.leave(self._dtype)
+            self._roots.arguments = self._earlier.widened
         self._dtype = None
         self._roots.around_forward = None
         if self._scaler is not None:

@@ -11,7 +11,7 @@ from typing import Any
 from ..loop.roots import Root
 
 
-class KeptOutputs:
+class EarlierDtypes:
     """Arguments of a forward in a dtype that was left, given to the model in that of its weights."""
 
     def __init__(self) -> None:
