@@ -105,6 +105,11 @@ RULE = Rule(
             fires=False,
         ),
         Example(
+            name="three of eight CPUs idle: what the loop gains while the workers pause is not their CPU time",
+            evidence=healthy_cpu(**{**_DECODING, "system": {"tree_cpus": 5.0}}),
+            fires=False,
+        ),
+        Example(
             name="busy CPUs, but the loop is no faster while the workers pause",
             evidence=healthy_cpu(**{**_DECODING, "what_ifs": what_if("no_data_wait", 1.02)}),
             fires=False,

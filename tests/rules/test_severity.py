@@ -201,3 +201,4 @@ def test_steps_that_are_too_small_gain_no_more_than_the_evaluation_beside_them_l
     assert finding.ceiling is not None
     assert finding.share <= 0.5
     assert 1.0 < finding.ceiling.speedup <= 2.0
+    assert finding.ceiling.basis == "share" or finding.ceiling.high <= 2.0
