@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import statistics
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -13,9 +14,9 @@ from ..runtime.session import Planner
 from ..runtime.session_result import Outcome
 from ..types import Workload
 from ..wire import WindowRole
-from . import growth
+from . import growth, what_if_choice
 from .counted import SAMPLER_HZ, Counted
-from .pace import SLOW_UPDATE_S, Pace
+from .pace import MOST_ROUNDS, SLOW_UPDATE_S, Pace
 
 FIRST = "as written"
 """Window that steps, phases and lines are read from."""
@@ -42,7 +43,6 @@ LEAST_UPDATES = 5
 """Updates to wait for, however long each takes: fewer say nothing."""
 SHORT_UPDATE_S = 0.002
 """Length below which a sample costs more than an update: the sampler then gets its own window."""
-ROUNDS = 3
 TRACED_UPDATES = 3
 DEVICE_TRACE = "device"
 """Window on the device's own clock."""
@@ -116,8 +116,9 @@ def profile_plan(
     if drains and Counted(first).fraction("data_wait") >= MOSTLY_WAITS:
         yield drains
         drains = []
-    pace, rounds = _pace(known, update_s, remaining_s, traced=calls is not None, stretch=stretch)
-    windows += [window for number in range(rounds) for window in _round(_safe(known), number, pace)]
+    paced = functools.partial(_pace, known, update_s, remaining_s, traced=calls is not None, stretch=stretch)
+    safe, pace, rounds = what_if_choice.safe_rounds(known, Counted(first), paced)
+    windows += [window for number in range(rounds) for window in _round(safe, number, pace)]
     outcomes = yield windows
     if left_s() <= 0:  # windows took longer than planned: what follows would take the time of a search
         return
@@ -138,7 +139,7 @@ def profile_plan(
         outcomes = yield risky
         windows = [*windows, *risky]
     rounds = sum(window.role is WindowRole.BARE for window in windows)
-    while rounds < ROUNDS and (more := _one_more_round(known, windows, outcomes, rounds, left_s())):
+    while rounds < MOST_ROUNDS and (more := _one_more_round(known, windows, outcomes, rounds, left_s())):
         outcomes = yield more
         windows = [*windows, *more]
         rounds += 1
@@ -187,7 +188,8 @@ def _one_more_round(
     done = [(window, outcome) for window in run if isinstance(outcome := outcomes.get(window.id), wire.WindowDone)]
     last = [outcome for window, outcome in done if window.role is WindowRole.BASELINE and outcome.wall_s]
     entered = {window.what_if for window, _outcome in done if window.role is WindowRole.WHAT_IF}
-    safe = [what_if for what_if in _safe(workload) if what_if.id in entered]
+    applicable = what_if_choice.safe(what_if_choice.applying(workload))
+    safe = [what_if for what_if in applicable if what_if.id in entered]
     if not last or not safe:
         return []
     pace = Pace.for_update(statistics.median(last[-1].wall_s), left_s, 2 * len(safe) + 2)
@@ -214,7 +216,7 @@ def first_window(budget_s: float = USUAL_BUDGET_S) -> wire.Window:
 
 def _traces(workload: Workload, update_s: float, left_s: float) -> Iterator[wire.Window]:
     """Yield the windows that look closely, between two of the baseline."""
-    pace = _pace(workload, update_s, left_s)[0]
+    pace = _pace(workload, update_s, left_s, what_if_choice.applying(workload))[0]
     if update_s < SLOW_UPDATE_S:  # slow updates have no time for a window that no what-if stands beside
         yield _baseline_window("base 0", pace)
     yield _trace(update_s)
@@ -226,7 +228,7 @@ def _traces(workload: Workload, update_s: float, left_s: float) -> Iterator[wire
 
 
 def _drains(workload: Workload) -> Iterator[wire.Window]:
-    for what_if in [one for one in whatif.all_what_ifs() if one.drain is not None and one.applies(workload) is None]:
+    for what_if in [one for one in what_if_choice.applying(workload) if one.drain is not None]:
         yield wire.Window(id=what_if.id, kind="drain", what_if=what_if.id, max_s=DRAIN_S)
         yield wire.Window(
             id=f"{what_if.id} inside", kind="drain", what_if=what_if.id, max_s=INSIDE_DRAIN_S, sampler_hz=SAMPLER_HZ * 2
@@ -246,7 +248,7 @@ def _risky_what_ifs(
 
     `calls` are the kinds of traced calls if the traces were run already; they decide which what-ifs can show anything.
     """
-    applicable = [what_if for what_if in whatif.all_what_ifs() if _can_show(what_if, workload, calls)]
+    applicable = [what_if for what_if in what_if_choice.applying(workload) if what_if_choice.can_show(what_if, calls)]
     risky = [what_if for what_if in applicable if what_if.enter is not None and what_if.may_break]
     for number in range(min(2, rounds)):
         for what_if in risky:
@@ -255,29 +257,27 @@ def _risky_what_ifs(
 
 
 def _pace(
-    workload: Workload, update_s: float, left_s: float, *, traced: bool = False, stretch: float = 1.0
+    workload: Workload,
+    update_s: float,
+    left_s: float,
+    what_ifs: Sequence[whatif.WhatIf],
+    *,
+    traced: bool = False,
+    stretch: float = 1.0,
 ) -> tuple[Pace, int]:
     """Return the length of windows and the rounds of what-ifs for the time that is left; `traced`: without traces."""
-    entered = [what_if for what_if in whatif.all_what_ifs() if what_if.applies(workload) is None]
-    drains = sum(what_if.drain is not None for what_if in entered)
-    pairs = len(entered) - drains + 1
+    drains = sum(what_if.drain is not None for what_if in what_ifs)
+    pairs = len(what_ifs) - drains + 1
     fixed_s = drains * (DRAIN_S + INSIDE_DRAIN_S) + 3 * update_s + EPOCH_END_MAX_S / 4
     if not traced:
         fixed_s += (1 + _traced_updates(update_s) * TRACE_FACTOR) * update_s
         fixed_s += DEVICE_TRACE_COST_S + 2 * DEVICE_TRACE_S if workload.device != "cpu" else 0.0
-    pace = Pace.for_update(update_s, left_s - fixed_s, (2 * pairs) * ROUNDS + 3, stretch=stretch)
-    rounds = max(1, min(ROUNDS, int((left_s - fixed_s - 3 * pace.cost_s) / (2 * pairs * pace.cost_s))))
-    return pace, rounds
+    fixed_s += sum(what_if.settle_updates - 1 for what_if in what_ifs if what_if.enter is not None) * update_s
+    return Pace.in_rounds(update_s, left_s - fixed_s, pairs, others=3, stretch=stretch)
 
 
 def _traced_updates(update_s: float) -> int:
     return TRACED_UPDATES if update_s < SLOW_UPDATE_S else 1
-
-
-def _can_show(what_if: whatif.WhatIf, workload: Workload, calls: Collection[str] | None) -> bool:
-    if what_if.applies(workload) is not None:
-        return False
-    return what_if.worthwhile is None or (calls is not None and what_if.worthwhile(calls) is None)
 
 
 def _traced_calls(outcomes: dict[str, Outcome]) -> Collection[str]:
@@ -292,7 +292,7 @@ def follow_up_windows(workload: Workload, pace: Pace, rounds: int) -> Iterator[w
 
     Without `rounds` of what-ifs, phases and lines are all that it is about.
     """
-    safe = _safe(workload)
+    safe = what_if_choice.safe(what_if_choice.applying(workload))
     yield _baseline_window("base 0", pace)
     yield _trace(pace.update_s)
     if workload.device != "cpu":
@@ -349,15 +349,6 @@ def device_window(update_s: float) -> wire.Window:
         least_updates=fewest,
         max_s=DEVICE_TRACE_MAX_S,
     )
-
-
-def _safe(workload: Workload) -> list[whatif.WhatIf]:
-    """Return the applicable what-ifs that no script breaks on."""
-    return [
-        what_if
-        for what_if in whatif.all_what_ifs()
-        if what_if.enter is not None and not what_if.may_break and what_if.applies(workload) is None
-    ]
 
 
 def _round(safe: Sequence[whatif.WhatIf], number: int, pace: Pace) -> Iterator[wire.Window]:

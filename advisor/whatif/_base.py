@@ -63,6 +63,8 @@ class WhatIf:
     worthwhile: Callable[[Collection[str]], str | None] | None = None
     """Callable that runs in the controller once the script was traced, with the kinds of its calls (`CallSite.what`);
     returns None if the what-if can show anything, else the reason why not. None if the trace does not matter."""
+    at_most: Callable[[Workload], str | None] = lambda _workload: None
+    """Callable that returns the phase whose share of the loop is all that it can gain; None if no phase bounds it."""
     enter: Callable[[Controls], None] | None = None
     leave: Callable[[Controls], None] | None = None
     drain: Callable[[Controls, float, bool], dict[str, Any]] | None = None
@@ -75,8 +77,17 @@ class WhatIf:
     """True if code that the script compiles runs uncompiled under it."""
     frees_ranks: bool = False
     """True if ranks no longer wait for each other under it: then the slowest one's pace is the loop's."""
-    settle_updates: int = 3
-    """Number of updates not counted after entering, and again after leaving."""
+    settle_updates: int = 1
+    """Number of updates not counted after entering, at least: a window may ask for more."""
+    switches_loader: bool = False
+    """True if the training loader fetches other batches under it: those fetched before are not the what-if's."""
+    pauses_workers: bool = False
+    """True if no batch is fetched under it: where the loop waits for data, the queue is fuller than usual after it."""
+
+
+def on_the_cpu(workload: Workload) -> bool:
+    """Return True if nothing runs behind the loop's back, on a device: its phases then say where its time goes."""
+    return workload.device == "cpu"
 
 
 def without_loader(workload: Workload) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._base import WhatIf
+from ._base import WhatIf, on_the_cpu
 
 if TYPE_CHECKING:
     from ..types import Workload
@@ -18,10 +18,15 @@ def _applies(workload: Workload) -> str | None:
     return None
 
 
+def _at_most(workload: Workload) -> str | None:
+    return "optimizer" if on_the_cpu(workload) else None
+
+
 WHAT_IF = WhatIf(
     id="no_optimizer",
     title="no optimizer",
     applies=_applies,
+    at_most=_at_most,
     enter=lambda controls: controls.steps.skip_updates(True),
     leave=lambda controls: controls.steps.skip_updates(False),
 )

@@ -16,10 +16,11 @@ from ..base.nothing import nothing
 from ..loop.clock import Update
 from ..observe.memory import give_back
 from ..settings.controls import Controls
+from .backlog import Backlog
 from .range_test import RangeTest
 from .recorder import Recorder, no_columns
 from .reports import Reports
-from .window_length import WindowLength, is_waiting
+from .window_length import WindowLength
 
 IDLE_WAIT_S = 120.0
 """Seconds that the script waits for more windows before it gives up on the controller."""
@@ -53,15 +54,13 @@ class Conductor:
         self._origin_s = origin_s
         self._queue: deque[wire.Window] = deque()
         self._final = False
-        self._paused = True
+        self._backlog = Backlog(controls)
         self._window: wire.Window | None = None
         self._what_if: Any = None
         self._test: RangeTest | None = None
         self._length = WindowLength(controls)
         self._settling = 0
-        self._switched = False
         self._dropped = 0
-        self._in_flight = 0
         self._window_begin_s = 0.0
         self._count_begin_s = 0.0
         self._skipped_before = 0
@@ -120,11 +119,11 @@ class Conductor:
         if self._recorder is None:
             self._dropped += 1
             self._settling -= 1
-            if self._switched:
-                self._queue_of_its_own(update)
+            self._settling = max(self._settling, self._backlog.seen_by(update))
             self._read_messages(self._channel.poll(), update)
             if self._window is window and (
-                self._settling <= 0 or self._length.settled(window, self._dropped < self._in_flight, self._spent_s())
+                self._settling <= 0
+                or self._length.settled(window, self._dropped < self._backlog.updates, self._spent_s())
             ):
                 self._begin_counting(window)
             return
@@ -140,12 +139,6 @@ class Conductor:
             self._polled_ns = update.end_ns
             self._read_messages(self._channel.poll())
         self._rest(window, update.end_ns)
-
-    def _queue_of_its_own(self, update: Update) -> None:
-        """After a switch, let the loader's new workers deliver what they began together, if the loop waits for them."""
-        self._switched = False
-        if is_waiting([update]):
-            self._settling = max(self._settling, self._in_flight_updates())
 
     def _rest(self, window: wire.Window, now_ns: int) -> None:
         """Set the time until which nothing can be due: until then, updates are only recorded."""
@@ -206,18 +199,19 @@ class Conductor:
 
     def _next_window(self) -> None:
         self._read_messages(self._channel.poll())
+        begin_s = time.perf_counter()
         while True:
             while not self._queue:
                 if self._final:
                     self._leave("plan done")
                     return
-                self._paused = True
                 self._channel.send(wire.Idle(self._rank, self._controls.clock.updates))
                 messages = self._channel.wait(IDLE_WAIT_S)
                 if not messages:
                     self._leave("no controller")
                     return
                 self._read_messages(messages)
+                self._backlog.stood_still(time.perf_counter() - begin_s)
             if self._is_early_for(self._queue[0]):
                 return
             window = self._queue.popleft()
@@ -268,13 +262,10 @@ class Conductor:
         if self._what_if is not None:
             self._what_if.enter(controls)
             settle = max(settle, self._what_if.settle_updates)
-            changed = True
-        self._switched = self._paused or changed
-        self._in_flight = self._in_flight_updates() if self._switched else 0
-        settle = max(settle, self._in_flight)
+            changed = changed or self._what_if.switches_loader
+        settle = max(settle, self._backlog.begin(switched=changed))
         if window.kind == "epoch_end":
             controls.loaders.end_epoch_now()
-        self._paused = False
         self._window = window
         self._dropped = 0
         self._restarts = self._recompiles = 0
@@ -289,11 +280,6 @@ class Conductor:
             self._begin_counting(window)
         return True
 
-    def _in_flight_updates(self) -> int:
-        """Return the number of updates fed by batches fetched before the switch or during the pause."""
-        batches: int = self._controls.loaders.in_flight_batches()
-        return math.ceil(batches / self._controls.batches)
-
     def _begin_counting(self, window: wire.Window) -> None:
         self._instruments.begin(window)
         self._recorder = self._instruments.recorder()
@@ -307,7 +293,7 @@ class Conductor:
         self._instruments.begin(window)
         report = self._what_if.drain(self._controls, window.max_s, window.sampler_hz > 0)
         extra = {**report, **self._instruments.finish_drain(window)}
-        self._paused = True  # the script's own loader workers have filled their queue meanwhile
+        self._backlog.stood_still(math.inf)
         if "refused" in report:
             raise Refused(str(report["refused"]))
         self._channel.send(self._reports.empty(window, extra))
@@ -331,6 +317,8 @@ class Conductor:
     def _finish(self, window: wire.Window, cut_short: str | None) -> None:
         recorder, self._recorder = self._recorder, None
         needed = self._length.needed_updates(recorder.updates) if recorder is not None else 0
+        if recorder is not None and self._what_if is None:
+            self._backlog.counted(recorder.updates)
         self._window = None
         watched = self._instruments.finish(window)
         columns, extra = recorder.columns() if recorder is not None else (no_columns(), {})
@@ -363,6 +351,8 @@ class Conductor:
         what_if, self._what_if = self._what_if, None
         if what_if is not None and what_if.leave is not None:
             what_if.leave(self._controls)
+        if what_if is not None and what_if.pauses_workers:
+            self._backlog.stood_still(math.inf)
         self._instruments.leave(window)
 
     def _finish_early(self, why: str) -> None:

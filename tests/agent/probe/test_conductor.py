@@ -153,6 +153,63 @@ def test_batches_fetched_during_a_pause_are_waited_for() -> None:
     assert loop.run(40).channel.of(wire.WindowDone)[0].dropped_updates == 7
 
 
+@pytest.fixture
+def what_if(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Make a what-if that does nothing but say this of itself."""
+
+    def make(**said: Any) -> None:
+        found = SimpleNamespace(
+            enter=lambda _controls: None,
+            leave=None,
+            **{"settle_updates": 1, "switches_loader": False, "pauses_workers": False, **said},
+        )
+        monkeypatch.setattr("advisor.whatif.get", lambda _name: found)
+
+    return make
+
+
+def dropped(*windows: wire.Window, waits: bool) -> list[int]:
+    """Updates that each window let pass, in a loop whose workers hold up to seven batches."""
+    loop = Loop(wire.Plan(list(windows), final=True))
+    loop.controls.loaders.in_flight = 7
+    loop.run(80, waiting_for_data(loop) if waits else lambda _number: time.sleep(0.001))
+    return [done.dropped_updates for done in loop.channel.of(wire.WindowDone)]
+
+
+BESIDE = (_window("before"), _window("tried", what_if="any"), _window("after"))
+
+
+def test_a_what_if_of_the_computation_leaves_the_workers_queue_as_it_was(what_if: Callable[..., None]) -> None:
+    what_if()
+    assert dropped(*BESIDE, waits=True)[1:] == [2, 2]
+
+
+def test_batches_that_workers_fetched_while_none_was_taken_are_no_pace_of_theirs(
+    what_if: Callable[..., None],
+) -> None:
+    what_if(pauses_workers=True)
+    _before, tried, after = dropped(*BESIDE, waits=True)
+    assert tried == 2
+    assert after > 7
+
+
+def test_a_queue_that_is_always_full_is_as_full_after_a_pause(what_if: Callable[..., None]) -> None:
+    what_if(pauses_workers=True)
+    assert dropped(*BESIDE, waits=False)[1:] == [2, 2]
+
+
+def test_other_batches_than_those_fetched_before_are_waited_for(what_if: Callable[..., None]) -> None:
+    what_if(switches_loader=True)
+    assert dropped(*BESIDE, waits=False)[1] == 7
+
+
+def test_an_answer_that_comes_within_an_update_is_no_pause() -> None:
+    loop = Loop(wire.Plan([_window("one")], final=False), wire.Plan([_window("two")], final=True))
+    loop.controls.loaders.in_flight = 7
+    loop.run(80, waiting_for_data(loop))
+    assert loop.channel.of(wire.WindowDone)[1].dropped_updates == 2
+
+
 def waiting_for_data(loop: Loop, wait_s: float = 0.002) -> Callable[[int], None]:
     """Wait for data in each update, most of its time."""
 
