@@ -26,6 +26,9 @@ PROMISE = 0.03
 """Of an update, that a training pays at most for not having been written by hand."""
 ROUNDING = 1e-5
 """Difference of parameters that another order of additions explains."""
+EPOCH, SHORT_EPOCH = 50_000, 8192 + 5
+"""Samples of an epoch: as many as CIFAR-10 has for what training costs, and few, with a part of a batch at the end, for
+what it keeps."""
 LIMIT_S = 600
 UPDATES = 60
 FORMS = ("ddp", "fsdp2", "fsdp2_no_reshard")
@@ -36,9 +39,10 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 BY_HAND_IMPORTS
 torch.set_num_threads(1)
-width, batch, seconds, warm_up, updates = int(sys.argv[1]), int(sys.argv[2]), *map(float, sys.argv[3:6])
+width, batch, samples, updates = map(int, sys.argv[1:5])
+warm_up = float(sys.argv[5])
 torch.manual_seed(0)
-x = torch.randn(8192 + 5, 64)
+x = torch.randn(samples, 64)
 y = x.sum(1, keepdim=True)
 
 class Block(nn.Module):
@@ -85,9 +89,8 @@ BY_HAND = {
     "loader = DataLoader(loader.dataset, batch_size=batch // dist.get_world_size(), sampler=sampler)\n"
     "model = nn.parallel.DistributedDataParallel(model)",
     "EPOCH": "sampler.set_epoch(epoch)",
-    "FIRST": "rank = dist.get_rank()\ndist.destroy_process_group()\nif rank:\n    sys.exit()",
+    "FIRST": "rank = dist.get_rank()\ndist.barrier()\ndist.destroy_process_group()\nif rank:\n    os._exit(0)",
 }
-ALL_COUNTED = Namespace(seconds=0.0, warm_up=0.0)
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
 
 
@@ -126,9 +129,9 @@ def main() -> None:
     header = ("training", "by hand, ms", "one process, ms", "advisor run, %", "median update, %", f"≤ {PROMISE:.0%}")
     about = (
         f"{arguments.rounds} rounds of two trainings by 2 processes of 1 thread each, {arguments.seconds:g} s counted "
-        "in each. By hand: `DistributedDataParallel`, `DistributedSampler` and torchrun. Difference of the mean update "
-        "(of the median one) under `advisor run --set processes=2` from that by hand in the same round: median "
-        "(lowest … highest)."
+        f"in each, in epochs of {EPOCH:,} samples. By hand: `DistributedDataParallel`, `DistributedSampler` and "
+        "torchrun. Difference of the mean update (of the median one) under `advisor run --set processes=2` from that "
+        "by hand in the same round: median (lowest … highest)."
     )
     publish("parallelism", "What training by several processes costs and keeps", before,
             [*filter(None, [interrupted, interrupted_again]), about, table(header, costs),
@@ -140,15 +143,15 @@ def main() -> None:
 def cost(case: Case, arguments: Namespace) -> list[str]:
     with tempfile.TemporaryDirectory(prefix="advisor-parallelism-") as name:
         folder = Path(name)
-        alone = train(case, folder, [], PLAIN, ALL_COUNTED, 30)
+        alone = train(case, folder, [], PLAIN, samples=EPOCH, updates=30)
         update_s = statistics.median(alone)
         updates = max(50, round((arguments.seconds + arguments.warm_up) / update_s))
         by_hand: list[list[float]] = []
         advised: list[list[float]] = []
         for number in range(arguments.rounds):
             for ours in (False, True) if number % 2 == 0 else (True, False):
-                words = advised_by(FORMS[0]) if ours else [*TORCHRUN]
-                found = train(case, folder, words, PLAIN if ours else BY_HAND, arguments, updates)
+                words, parts = (advised_by(FORMS[0]), PLAIN) if ours else ([*TORCHRUN], BY_HAND)
+                found = train(case, folder, words, parts, samples=EPOCH, updates=updates, warm_up_s=arguments.warm_up)
                 (advised if ours else by_hand).append(found)
                 say(f"{case.name}: {'advisor run' if ours else 'by hand'} {statistics.fmean(found) * 1e3:.3f} ms")
         pairs = list(zip(advised, by_hand, strict=True))
@@ -171,7 +174,7 @@ def equality(case: Case, form: str) -> list[str]:
     saved = []
     for words in ([], advised_by(form)):
         with tempfile.TemporaryDirectory(prefix="advisor-parallelism-") as name:
-            train(case, Path(name), words, PLAIN, ALL_COUNTED, UPDATES)
+            train(case, Path(name), words, PLAIN, samples=SHORT_EPOCH, updates=UPDATES)
             saved.append(torch.load(Path(name) / "saved.pt"))
     one, other = saved
     difference = max(float((one[name] - other[name]).abs().max()) for name in one)
@@ -183,7 +186,14 @@ def advised_by(form: str) -> list[str]:
 
 
 def train(
-    case: Case, folder: Path, words: list[str], parts: dict[str, str], arguments: Namespace, updates: int
+    case: Case,
+    folder: Path,
+    words: list[str],
+    parts: dict[str, str],
+    *,
+    samples: int,
+    updates: int,
+    warm_up_s: float = 0.0,
 ) -> list[float]:
     """Return the seconds of the counted updates."""
     text = SCRIPT
@@ -194,7 +204,7 @@ def train(
     (folder / "times.json").unlink(missing_ok=True)
     for form in FORMS:
         (folder / f"{form}.yaml").write_text(f"version: 1\nsettings: {{parallelism: {form}, processes: 2}}\n")
-    shape = [case.width, case.batch, arguments.seconds, arguments.warm_up, updates]
+    shape = [case.width, case.batch, samples, updates, warm_up_s]
     done = subprocess.run(
         [sys.executable, *words, "train.py", *map(str, shape)],
         cwd=folder,

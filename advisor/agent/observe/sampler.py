@@ -27,6 +27,8 @@ MAX_LINES = 400
 SWITCH_INTERVAL_S = 2e-6
 """Shortened interval: much shorter than the parsing above. A switch costs some 10 µs, and happens only when a sample is
 due."""
+MOST_TRIES = 4
+"""Readings of one sample while the thread goes on under it: on busy CPUs, deep stacks would hardly ever be read."""
 PR_SET_TIMERSLACK = 29
 TIMER_SLACK_NS = 1
 QUIET_THREADS = ("_MainThread", "TMonitor")
@@ -136,18 +138,22 @@ class Sampler:
         # belongs to the script.
         uneven = random.Random(0)
         while not stop.wait(period_s * uneven.uniform(0.5, 1.5)):
-            self.sample(sys._current_frames().get(self._watched))
+            for _try in range(MOST_TRIES):
+                if self.sample(sys._current_frames().get(self._watched)):
+                    break
         self.cost_s += time.thread_time() - begin_s
 
-    def sample(self, frame: FrameType | None) -> None:
-        """Count this frame's position."""
+    def sample(self, frame: FrameType | None) -> bool:
+        """Count this frame's position; return False if it went on meanwhile."""
         if frame is None:
-            return
+            return True
         instruction = frame.f_lasti
         key = self._read(frame)
         # With so short an interval the thread may take the lock back meanwhile: its frames are then others.
-        if key is None or frame.f_lasti != instruction:
-            return
+        if frame.f_lasti != instruction:
+            return False
+        if key is None:
+            return True
         self._hits += 1
         clock = self._clock
         if clock.evaluations_ended != self._evaluations_ended:
@@ -159,6 +165,7 @@ class Sampler:
         else:
             self._settle_pending(evaluation=False)
             self._counts[key] = self._counts.get(key, 0) + 1
+        return True
 
     def _read(self, frame: FrameType) -> _Key | None:
         """Return the line to count and the kind of work below it; None while advisor works."""

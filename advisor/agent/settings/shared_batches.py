@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import zlib
+from array import array
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
@@ -47,7 +48,7 @@ class SharedBatches:
             self._recent = deque([_Delivered()] * (1 + self._reads_ahead), maxlen=1 + self._reads_ahead)
         share = index if type(index) is Share else None
         self._recent.append(_Delivered(share, self._is_last()))
-        self.digest = zlib.crc32(repr(share.whole if share is not None else index).encode(), self.digest)
+        self.digest = zlib.crc32(_bytes_of(share.whole if share is not None else index), self.digest)
 
     def weight(self, loss: Any) -> float:
         """Return the factor of this process' gradients with which their mean over the ranks is that of the batch."""
@@ -65,6 +66,15 @@ class SharedBatches:
         feed, _iterator = self._loaders.current()
         length = self._loaders.epoch_batches()
         return feed is not None and length is not None and feed.given >= length
+
+
+def _bytes_of(index: Any) -> bytes:
+    """Return bytes that differ between batches; whole numbers are packed, as writing them out takes four times as
+    long."""
+    try:
+        return array("q", index).tobytes()
+    except (TypeError, OverflowError):
+        return repr(index).encode()
 
 
 def _is_sum(loss: Any, samples: int) -> bool:
