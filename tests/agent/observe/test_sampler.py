@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import itertools
 import json
 import logging
 import multiprocessing
@@ -402,3 +403,31 @@ def test_operators_may_be_numpys_where_it_is_imported(tmp_path: Path) -> None:
     values = [numpy.ones((400, 400)) for _ in range(20)]
     names = module_of(tmp_path, "import numpy, torch")
     assert top(lambda: names["updated"](values, values)).kind == "python"
+
+
+def readings(answers: list[bool], monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Times of the first readings, whose success is given; a sample is due every 50 ms at least."""
+    sampler, times, done = Sampler(StepClock()), [], threading.Event()
+
+    def sample(_frame: object) -> bool:
+        times.append(time.perf_counter())
+        if len(times) == len(answers):
+            done.set()
+        return answers[min(len(times), len(answers)) - 1]
+
+    monkeypatch.setattr(sampler, "sample", sample)
+    sampler.start(10)
+    assert done.wait(20)
+    sampler.stop()
+    return times
+
+
+def test_a_thread_that_went_on_meanwhile_is_read_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = readings([False, False, True, True], monkeypatch)
+    assert times[2] - times[0] < 0.04
+    assert times[3] - times[2] > 0.04
+
+
+def test_a_thread_that_never_stands_still_is_not_read_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = readings([False] * 6, monkeypatch)
+    assert max(later - earlier for earlier, later in itertools.pairwise(times)) > 0.04
