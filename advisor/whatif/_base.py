@@ -79,8 +79,6 @@ class WhatIf:
     """True if ranks no longer wait for each other under it: then the slowest one's pace is the loop's."""
     settle_updates: int = 1
     """Number of updates not counted after entering, at least: a window may ask for more."""
-    switches_loader: bool = False
-    """True if the training loader fetches other batches under it: those fetched before are not the what-if's."""
     pauses_workers: bool = False
     """True if no batch is fetched under it: where the loop waits for data, the queue is fuller than usual after it."""
 

@@ -29,5 +29,4 @@ WHAT_IF = WhatIf(
     leave=lambda controls: controls.loaders.adjust("micro_batch_doubled", batch_size=None),
     may_break=True,
     per_sample=True,
-    switches_loader=True,
 )

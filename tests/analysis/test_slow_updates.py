@@ -65,6 +65,8 @@ class Script:
             deliveries=SimpleNamespace(hold_ends=False),
             in_flight_batches=lambda: 0,
             fetching_workers=lambda: 0,
+            busy_workers=lambda _pace: None,
+            switches=0,
             take_read_anew=lambda: 0,
             is_caching=False,
             together=contextlib.nullcontext,

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from advisor import whatif
 from advisor.analysis import what_if_choice
 from advisor.analysis.counted import Counted
 from advisor.analysis.pace import FEW_UPDATES, MOST_ROUNDS, Pace
@@ -82,7 +81,3 @@ def test_windows_of_a_few_updates_are_made_longer_before_they_are_repeated_a_thi
     pace, rounds = Pace.in_rounds(0.3, 15.0, 4, others=3)
     assert (rounds, pace.updates) == (1, FEW_UPDATES)
     assert Pace.in_rounds(0.2, 40.0, 4, others=3)[1] == MOST_ROUNDS
-
-
-def test_only_a_what_if_that_fetches_other_batches_switches_the_loader() -> None:
-    assert {what_if.id for what_if in whatif.all_what_ifs() if what_if.switches_loader} == {"micro_batch_doubled"}

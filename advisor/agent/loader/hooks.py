@@ -196,6 +196,17 @@ class LoaderHooks:
         feed, iterator = self.current()
         return int(getattr(feed.fetcher(iterator), "_num_workers", 0)) if feed is not None else 0
 
+    def busy_workers(self, batches_per_s: float) -> float | None:
+        """Return the fraction of the workers' time that this pace takes, by the fetches so far; None if not known."""
+        fetch_s = self.train.fetch_s() if self.train is not None else None
+        workers = self.fetching_workers()
+        return batches_per_s * fetch_s / workers if fetch_s is not None and workers else None
+
+    @property
+    def switches(self) -> int:
+        """Number of changes of the training loader's settings so far."""
+        return self.deliveries.switch.version
+
     def killed_workers(self, wait_s: float) -> list[str]:
         """Describe the worker processes that a signal has ended, one line each.
 

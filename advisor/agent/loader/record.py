@@ -136,6 +136,11 @@ class LoaderRecord:
             return None
         return [folded + sum(b.total(cell) for _, b in self._boards) for folded, cell in zip(self._folded, TOTALS)]
 
+    def fetch_s(self) -> float | None:
+        """Return the mean seconds in which a batch is fetched; None if workers hide them, or none has fetched yet."""
+        work = dict(zip(TOTALS, self.work() or ()))
+        return work[FETCH_NS] / work[FETCHES] / 1e9 if work.get(FETCHES) else None
+
     def fetching_threads(self) -> float | None:
         """Return how many threads a worker keeps busy while it reads samples; None if there are none to see.
 

@@ -162,9 +162,10 @@ class _Moments(Sampler):
         self.taken = []
         super().start(hz, in_loader)
 
-    def sample(self, frame: FrameType | None) -> None:
+    def sample(self, frame: FrameType | None) -> bool:
         """Keep this frame's line; waits in the loader keep it, too: the device may idle there."""
         at_ns = time.perf_counter_ns()
         key = self._read(frame) if frame is not None else None
         if key is not None:
             self.taken.append((at_ns, (key[0].co_filename, key[1], key[0].co_name)))
+        return True

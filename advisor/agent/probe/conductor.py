@@ -131,6 +131,11 @@ class Conductor:
         if not over:
             self._recorder.add(update)
             over = self._length.enough(window, self._recorder, self._spent_s())
+        if over and self._backlog.outran_workers(self._recorder):
+            self._window_begin_s = time.perf_counter()
+            self._begin_anew(window)
+            self._settling = max(self._settling, self._backlog.updates)
+            return
         if over:
             self._finish(window, None)
             self._next_window()
@@ -248,7 +253,7 @@ class Conductor:
         """Begin a window; return False if it is already over (a drain)."""
         from ... import whatif
 
-        controls = self._controls
+        controls, switches = self._controls, self._controls.loaders.switches
         changed = controls.set_config(window.config)
         if changed:
             give_back()
@@ -262,8 +267,8 @@ class Conductor:
         if self._what_if is not None:
             self._what_if.enter(controls)
             settle = max(settle, self._what_if.settle_updates)
-            changed = changed or self._what_if.switches_loader
-        settle = max(settle, self._backlog.begin(switched=changed))
+            changed = True
+        settle = max(settle, self._backlog.begin(changed=changed, switched=controls.loaders.switches != switches))
         if window.kind == "epoch_end":
             controls.loaders.end_epoch_now()
         self._window = window

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import threading
+import time
 from collections.abc import Iterator
 from queue import Queue
 from typing import Any
@@ -552,3 +553,32 @@ def test_what_is_refused_only_when_a_batch_is_asked_for_is_told_then(loop: Loop)
     assert told == []
     assert flat(loop.epoch(loader)) == list(range(40))
     assert [("draws random numbers" in why, loop.hooks.set_by()) for why in told] == [(True, ["cache_dataset"])]
+
+
+def test_how_busy_a_pace_keeps_the_workers_follows_from_their_fetches(loop: Loop) -> None:
+    class Slow(Numbers):
+        def __getitem__(self, index: int) -> Any:
+            time.sleep(0.005)
+            return super().__getitem__(index)
+
+    loader = DataLoader(Slow(40), batch_size=4, num_workers=2)
+    assert loop.hooks.busy_workers(10.0) is None
+    loop.epoch(loader)
+    iterator = iter(loader)
+    next(iterator)
+    busy = loop.hooks.busy_workers(10.0)  # of the 20 ms and more of a batch
+    assert busy is not None
+    assert 0.1 <= busy < 0.4
+    assert loop.hooks.busy_workers(20.0) == pytest.approx(2 * busy, rel=0.3)
+
+
+def test_only_another_setting_of_the_loader_counts_as_a_switch(loop: Loop) -> None:
+    iterator = iter(DataLoader(Numbers(40), batch_size=4))
+    next(iterator)
+    loop.step()
+    before = loop.hooks.switches
+    loop.hooks.replay(True)
+    loop.hooks.replay(False)
+    assert loop.hooks.switches == before
+    loop.hooks.switch(num_workers=1)
+    assert loop.hooks.switches > before

@@ -52,6 +52,8 @@ class Channel:
 
 class Loaders:
     in_flight = 0
+    switches = 0
+    busy: float | None = None
     workers = 0
     epoch: int | None = None
     train: object = "known"
@@ -70,6 +72,10 @@ class Loaders:
 
     def fetching_workers(self) -> int:
         return self.workers
+
+    def busy_workers(self, batches_per_s: float) -> float | None:
+        assert batches_per_s > 0
+        return self.busy
 
     def epoch_batches(self) -> int | None:
         return self.epoch
@@ -157,21 +163,17 @@ def test_batches_fetched_during_a_pause_are_waited_for() -> None:
 def what_if(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Make a what-if that does nothing but say this of itself."""
 
-    def make(**said: Any) -> None:
-        found = SimpleNamespace(
-            enter=lambda _controls: None,
-            leave=None,
-            **{"settle_updates": 1, "switches_loader": False, "pauses_workers": False, **said},
-        )
+    def make(enter: Callable[[Any], None] = lambda _controls: None, **said: Any) -> None:
+        found = SimpleNamespace(enter=enter, leave=None, **{"settle_updates": 1, "pauses_workers": False, **said})
         monkeypatch.setattr("advisor.whatif.get", lambda _name: found)
 
     return make
 
 
-def dropped(*windows: wire.Window, waits: bool) -> list[int]:
-    """Updates that each window let pass, in a loop whose workers hold up to seven batches."""
+def dropped(*windows: wire.Window, waits: bool, busy: float | None = None) -> list[int]:
+    """Updates that each window let pass, in a loop whose workers hold seven batches and are busy for this fraction."""
     loop = Loop(wire.Plan(list(windows), final=True))
-    loop.controls.loaders.in_flight = 7
+    loop.controls.loaders.in_flight, loop.controls.loaders.busy = 7, busy
     loop.run(80, waiting_for_data(loop) if waits else lambda _number: time.sleep(0.001))
     return [done.dropped_updates for done in loop.channel.of(wire.WindowDone)]
 
@@ -179,9 +181,23 @@ def dropped(*windows: wire.Window, waits: bool) -> list[int]:
 BESIDE = (_window("before"), _window("tried", what_if="any"), _window("after"))
 
 
-def test_a_what_if_of_the_computation_leaves_the_workers_queue_as_it_was(what_if: Callable[..., None]) -> None:
+def test_a_queue_that_is_empty_stays_so_whatever_the_loop_computes(what_if: Callable[..., None]) -> None:
     what_if()
     assert dropped(*BESIDE, waits=True)[1:] == [2, 2]
+
+
+def test_a_queue_that_is_full_stays_so_where_workers_keep_up(what_if: Callable[..., None]) -> None:
+    what_if()
+    assert dropped(*BESIDE, waits=False, busy=0.5)[1:] == [2, 2]
+
+
+@pytest.mark.parametrize("busy", [0.9, None])
+def test_a_loop_that_outruns_its_workers_is_counted_again_without_the_batches_fetched_before(
+    what_if: Callable[..., None], busy: float | None
+) -> None:
+    what_if()
+    before, tried, after = dropped(*BESIDE, waits=False, busy=busy)
+    assert (before, tried, after) == (7, 2 + 4 + 7, 2)
 
 
 def test_batches_that_workers_fetched_while_none_was_taken_are_no_pace_of_theirs(
@@ -195,11 +211,14 @@ def test_batches_that_workers_fetched_while_none_was_taken_are_no_pace_of_theirs
 
 def test_a_queue_that_is_always_full_is_as_full_after_a_pause(what_if: Callable[..., None]) -> None:
     what_if(pauses_workers=True)
-    assert dropped(*BESIDE, waits=False)[1:] == [2, 2]
+    assert dropped(*BESIDE, waits=False, busy=0.5)[1:] == [2, 2]
 
 
-def test_other_batches_than_those_fetched_before_are_waited_for(what_if: Callable[..., None]) -> None:
-    what_if(switches_loader=True)
+def test_batches_of_another_loader_are_waited_for(what_if: Callable[..., None]) -> None:
+    def switch(controls: Any) -> None:
+        controls.loaders.switches += 1
+
+    what_if(switch)
     assert dropped(*BESIDE, waits=False)[1] == 7
 
 
