@@ -32,6 +32,9 @@ MAX_RESTARTS = 2
 MAX_RECOMPILES = 12
 """Recompilations to wait for per window; torch gives up a function after eight, and some models have several."""
 
+SLOWED = ("trace", "device_trace")
+"""Kinds of windows in which updates take so much longer that workers get ahead of the loop."""
+
 
 class Conductor:
     """Conductor of one plan, window by window. `instruments` observe while a window is counted."""
@@ -322,7 +325,7 @@ class Conductor:
     def _finish(self, window: wire.Window, cut_short: str | None) -> None:
         recorder, self._recorder = self._recorder, None
         needed = self._length.needed_updates(recorder.updates) if recorder is not None else 0
-        if recorder is not None and self._what_if is None:
+        if recorder is not None and self._what_if is None and window.kind == "measure":
             self._backlog.counted(recorder.updates)
         self._window = None
         watched = self._instruments.finish(window)
@@ -356,7 +359,7 @@ class Conductor:
         what_if, self._what_if = self._what_if, None
         if what_if is not None and what_if.leave is not None:
             what_if.leave(self._controls)
-        if what_if is not None and what_if.pauses_workers:
+        if (what_if is not None and what_if.pauses_workers) or window.kind in SLOWED:
             self._backlog.stood_still(math.inf)
         self._instruments.leave(window)
 

@@ -214,6 +214,12 @@ def test_a_queue_that_is_always_full_is_as_full_after_a_pause(what_if: Callable[
     assert dropped(*BESIDE, waits=False, busy=0.5)[1:] == [2, 2]
 
 
+def test_workers_get_ahead_of_updates_that_are_traced() -> None:
+    windows = (_window("before"), _window("traced", kind="trace"), _window("after"))
+    assert dropped(*windows, waits=True)[2] > 7
+    assert dropped(*windows, waits=False)[2] == 2
+
+
 def test_batches_of_another_loader_are_waited_for(what_if: Callable[..., None]) -> None:
     def switch(controls: Any) -> None:
         controls.loaders.switches += 1
