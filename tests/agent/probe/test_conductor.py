@@ -425,10 +425,10 @@ def test_updates_that_are_precise_at_once_end_the_window_at_its_least() -> None:
 
 def test_time_alone_does_not_end_the_warm_up_while_batches_of_the_pause_are_left() -> None:
     """A loader that filled its queue meanwhile would be counted as faster than it is."""
-    window = _window("one", warm_up_updates=2, max_s=0.02)
+    window = _window("one", warm_up_updates=2, max_s=0.2)
     loop = Loop(wire.Plan([window], final=True))
     loop.controls.loaders.in_flight = 6
-    (done,) = loop.run(40, after=lambda _number: time.sleep(0.003)).channel.of(wire.WindowDone)
+    (done,) = loop.run(40, after=lambda _number: time.sleep(0.025)).channel.of(wire.WindowDone)
     assert done.dropped_updates == 6
 
 
