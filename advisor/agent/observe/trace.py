@@ -71,6 +71,8 @@ class Tracer:
         """Begin, end, name and place of every call that `start_calls` records."""
         self._keeps_moments = False
         self.operators = Operators(self._clock, self._frames)
+        """Operators outside evaluations."""
+        self._operators_of_all = Operators(self._clock, self._frames)
         self.why_no_operators: str | None = None
         """Reason why operators were not counted; calls are recorded nevertheless."""
 
@@ -119,7 +121,7 @@ class Tracer:
             "updates": self._updates,
             "torch_calls_per_update": float(statistics.median(counts)) if self.why_no_operators is None else None,
             "kernel_median_s": self._kernel_median_s(),
-            "operators": self.operators.report(updates) if self.why_no_operators is None else None,
+            "operators": self._operators(updates).report(updates) if self.why_no_operators is None else None,
             "calls": [
                 {
                     "what": what,
@@ -137,12 +139,22 @@ class Tracer:
         }
 
     def _counts(self, updates: int) -> list[int]:
-        """Return the operators of each update. An evaluation is a part of it only where each of several has one."""
-        numbers = [self._updates_before + number for number in range(updates)]
-        within = [self._evaluating.get(number, 0) for number in numbers]
-        if updates > 1 and all(within):
-            within = [0] * updates
+        """Return the number of operators of each update."""
+        within = [0] * updates if self._evaluates_in_each(updates) else self._evaluated(updates)
+        numbers = range(self._updates_before, self._updates_before + updates)
         return [self._operators_of.get(number, 0) - beside for number, beside in zip(numbers, within)]
+
+    def _operators(self, updates: int) -> Operators:
+        """Return the operators that are a part of the updates."""
+        return self._operators_of_all if self._evaluates_in_each(updates) else self.operators
+
+    def _evaluated(self, updates: int) -> list[int]:
+        """Return how many operators of each update were an evaluation's."""
+        return [self._evaluating.get(self._updates_before + number, 0) for number in range(updates)]
+
+    def _evaluates_in_each(self, updates: int) -> bool:
+        """Return whether each of several updates has an evaluation: it is then a part of them."""
+        return updates > 1 and all(self._evaluated(updates))
 
     # --- operators ----------------------------------------------------------------------------------------------------
 
@@ -161,7 +173,9 @@ class Tracer:
         spent_ns = time.perf_counter_ns() - begin_ns
         if self._clock.device is None and len(self._durations_ns) < MAX_DURATIONS:
             self._durations_ns.append(spent_ns)
-        self.operators.saw(func, args, result, spent_ns)
+        self._operators_of_all.saw(func, args, result, spent_ns)
+        if not self._clock.awaits_training:
+            self.operators.saw(func, args, result, spent_ns)
         return result
 
     def _is_skipped(self, frame: FrameType | None) -> bool:

@@ -85,15 +85,18 @@ def test_an_evaluation_is_no_part_of_an_update_unless_each_of_several_has_one(
     for evaluating in evaluates:
         if evaluating:
             clock.evaluation_begins()
+            grown = BATCH
             for _ in range(50):
-                BATCH.mul(2)
+                grown = torch.cat([grown, BATCH])
             clock.evaluation_ends()
             clock.training_continues()
         BATCH.mul(2)
         BATCH.mul(2)
         clock.end_update()
     tracer.stop()
-    assert tracer.report()["torch_calls_per_update"] == counted
+    report = tracer.report()
+    assert report["torch_calls_per_update"] == counted
+    assert (report["operators"]["joined"] is not None) == (counted > 2)
 
 
 def test_the_users_line_is_named() -> None:
