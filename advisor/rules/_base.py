@@ -111,6 +111,9 @@ class Rule:
     """Ids of the knobs that can help, besides those that name this rule themselves."""
     establish: Callable[[ScriptFacts, Evidence], ScriptFacts] | None = None
     """Callable (facts, evidence) that adds what holds where the rule fires; knobs choose their values by it."""
+    is_choice: bool = False
+    """True if what it names is no fault of the script: an option that a user may take or leave, by its rounding or its
+    start-up."""
     applies: Callable[[Evidence], bool] = always
     """Predicate for workloads that the rule is about; for others it is silent and does not abstain."""
     needs_updates: bool = True

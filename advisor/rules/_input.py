@@ -28,6 +28,8 @@ from ._read import (
 
 Cause = Literal["rows", "io", "workers", "collate", "loader"]
 
+HAND_OVER_SHARE = 0.15
+"""Largest share of the loop that handing batches over, on CPUs that are busy, explains without slow workers."""
 MIN_WAIT_SHARE = 0.05
 """Share of waiting below which it is ignored: every tool with such a rule begins at 5% or above, and below it an update
 is mostly work."""
@@ -204,7 +206,7 @@ def waiting(evidence: Evidence) -> Waiting | None:
     """Return the wait for data and its cause; None if the loop hardly waits or has no loader."""
     facts = evidence.workload.train_loader
     share = phase_share(evidence, "data_wait")
-    if facts is None or share < MIN_WAIT_SHARE:
+    if facts is None or share < MIN_WAIT_SHARE or _workers_are_faster(evidence, facts, share):
         return None
     return Waiting(
         cause=_cause(evidence, facts),
@@ -214,6 +216,18 @@ def waiting(evidence: Evidence) -> Waiting | None:
         times=evidence.loader,
         evidence=evidence,
     )
+
+
+def _workers_are_faster(evidence: Evidence, facts: LoaderFacts, share: float) -> bool:
+    """Return whether workers spend less time on the batches of an update than the loop waits for them.
+
+    It then waits for the hand-over, or for CPUs on which it computes itself: less work in the loader changes neither.
+    """
+    times = evidence.loader
+    if not facts.num_workers or share > HAND_OVER_SHARE or times is None or times.fetch_s is None:
+        return False
+    worked_s = times.fetch_s + (times.collate_s or 0.0) + (times.transfer_s or 0.0)
+    return worked_s < share * evidence.steps.mean_s
 
 
 def waiting_for(evidence: Evidence, cause: Cause) -> Waiting | Undecided | None:

@@ -72,6 +72,7 @@ RULE = Rule(
     url="https://docs.pytorch.org/tutorials/intermediate/memory_format_tutorial.html",
     knobs=("memory_format", "cudnn_benchmark"),
     applies=lambda evidence: any(_is_plain(model) for model in main_models(evidence)),
+    is_choice=True,
     judge=judge,
     examples=(
         Example(name="a convolutional network on a CPU", evidence=healthy_cpu(workload=_CONV), fires=True),

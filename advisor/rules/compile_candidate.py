@@ -94,6 +94,7 @@ RULE = Rule(
     url="https://docs.pytorch.org/docs/stable/generated/torch.compile.html",
     knobs=("compile",),
     applies=not_compiled,
+    is_choice=True,
     judge=judge,
     examples=(
         Example(name="activations and norms on a CPU", evidence=healthy_cpu(compute=_SLOW_CPU), fires=True),

@@ -51,6 +51,7 @@ RULE = Rule(
     source="pytorch/examples' mnist: no share of its time predicted the gain of bf16 on a CPU that has instructions "
     "for it.",
     knobs=tuple(knob.id for knob in knobs.all_knobs() if knob.tried_unprompted),
+    is_choice=True,
     judge=judge,
     needs_updates=False,
     examples=(

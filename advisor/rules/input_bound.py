@@ -83,6 +83,7 @@ RULE = Rule(
     "loader. Other rules cover waits caused by reading, collating or too many workers.",
     thresholds=(
         "MIN_WAIT_SHARE",
+        "HAND_OVER_SHARE",
         "LEAST_OVERLAP",
         "SEND_RATIO",
         "SEVERAL_THREADS",

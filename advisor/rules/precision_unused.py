@@ -183,6 +183,7 @@ RULE = Rule(
     url="https://docs.pytorch.org/docs/stable/amp.html",
     knobs=("precision",),
     applies=in_single_precision,
+    is_choice=True,
     judge=judge,
     examples=(
         Example(name="a transformer in float32 on an H100", evidence=healthy_cuda(workload=_FULL), fires=True),

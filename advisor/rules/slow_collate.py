@@ -39,7 +39,7 @@ RULE = Rule(
     headline="spends {share} of its time collating samples into batches",
     looks_at="The share of data_wait, the what-if no_data_wait, the loader's fetch and collate times, and its sampled "
     "lines.",
-    thresholds=("MIN_WAIT_SHARE", "COLLATE_SHARE", "WARNING_SHARE", "CRITICAL_SHARE"),
+    thresholds=("MIN_WAIT_SHARE", "HAND_OVER_SHARE", "COLLATE_SHARE", "WARNING_SHARE", "CRITICAL_SHARE"),
     source="Workers report fetch and collate times separately; no published tool separates them.",
     url="https://docs.pytorch.org/docs/stable/data.html",
     knobs=("num_workers", "prefetch_factor"),
@@ -67,6 +67,15 @@ RULE = Rule(
         Example(
             name="a slow collate that workers hide",
             evidence=healthy_cpu(phases={"data_wait": 0.01}, loader={"collate_s": 0.08}),
+            fires=False,
+        ),
+        Example(
+            name="a wait for CPUs, longer than all that workers do for an update",
+            evidence=healthy_cpu(
+                phases={"data_wait": 0.1},
+                loader={"fetch_s": 0.002, "fetch_cpu_s": 0.002, "collate_s": 0.003},
+                what_ifs=what_if("no_data_wait", 1.15),
+            ),
             fires=False,
         ),
         Example(

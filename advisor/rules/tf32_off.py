@@ -70,6 +70,7 @@ RULE = Rule(
     url="https://docs.pytorch.org/docs/stable/generated/torch.set_float32_matmul_precision.html",
     knobs=("precision",),
     applies=can_tf32,
+    is_choice=True,
     judge=judge,
     examples=(
         Example(name="a transformer, all defaults", evidence=healthy_cuda(workload={"flags": _FULL}), fires=True),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from ..plural import plural
 from ..types import Ceiling, CpuLimits, Evidence, LimitSetter
 from ._base import WARNING_SHARE, Example, Hit, Judgement, Rule, Undecided, severity_of
-from ._examples import healthy_cpu, healthy_cuda
+from ._examples import healthy_cpu, healthy_cuda, measured_fix
+from ._measured_fix import gains
 from ._read import (
     cpus_for_this_rank,
     overhead_fraction,
@@ -39,7 +40,7 @@ def judge(evidence: Evidence) -> Judgement:
     if saved < WARNING_SHARE:
         return None
     others = evidence.system.loadavg_others or 0.0
-    if _idle_cpus(evidence, threads) - others < MIN_IDLE_CPUS:
+    if _idle_cpus(evidence, threads) - others < MIN_IDLE_CPUS and not gains(evidence, "threads"):
         return Undecided(
             why=f"other programs kept {others:.1f} of {evidence.hardware.cpu.usable_cpus:g} CPUs busy: threads that "
             "compete for a CPU wait for each other at every operator",
@@ -106,6 +107,15 @@ RULE = Rule(
             name="one thread of eight, while other programs hold the rest",
             evidence=healthy_cpu(workload=_ONE, system={**_ALONE, "loadavg_others": 6.5}),
             fires="abstains",
+        ),
+        Example(
+            name="one thread of eight beside other programs, and more threads were seen to gain",
+            evidence=healthy_cpu(
+                workload=_ONE,
+                system={**_ALONE, "loadavg_others": 6.5},
+                fixes=(measured_fix("threads", 8, 1.6, prompted=True),),
+            ),
+            fires=True,
         ),
         Example(
             name="one thread on eight cores, large products",

@@ -7,7 +7,18 @@ from typing import Any
 import pytest
 
 from advisor.rules import diagnose, get
-from advisor.rules._examples import GIB, call, evolve, gpu, healthy_cpu, healthy_cuda, line, train_loader, what_if
+from advisor.rules._examples import (
+    GIB,
+    call,
+    evolve,
+    gpu,
+    healthy_cpu,
+    healthy_cuda,
+    line,
+    measured_fix,
+    train_loader,
+    what_if,
+)
 from advisor.types import Evidence, Finding
 
 INPUT_RULES = {"input_bound", "input_io_bound", "slow_collate", "worker_restart", "too_many_workers"}
@@ -73,6 +84,30 @@ def test_on_two_cpus_the_low_end_knows_that_loading_needs_a_cpu_too() -> None:
     assert finding.ceiling is not None
     assert finding.ceiling.low < 1.2
     assert "share 2 CPUs" in finding.evidence
+
+
+@pytest.mark.parametrize(("wait", "gain", "first"), [(0.4, 1.5, "input_bound"), (0.12, 1.12, "faster_setting")])
+def test_a_fault_stands_before_a_choice_that_gives_somewhat_more(wait: float, gain: float, first: str) -> None:
+    """bfloat16 can still be chosen when the fault is mended, which changes no result."""
+    evidence = healthy_cpu(
+        phases={"data_wait": wait, "forward": 0.3, "backward": 0.95 - 0.3 - wait, "optimizer": 0.0},
+        loader={"fetch_s": 0.06, "fetch_cpu_s": 0.06},
+        what_ifs=what_if("no_data_wait", gain),
+        fixes=(measured_fix("precision", "bf16", 1.9),),
+    )
+    assert {"input_bound", "faster_setting"} <= set(warned_rules(evidence))
+    assert found_rules(evidence)[0] == first
+
+
+def test_a_setting_that_an_undecided_rule_would_name_is_found_once() -> None:
+    """Other programs keep the rule from speaking, until its setting was seen to gain."""
+    evidence = healthy_cpu(
+        workload={"flags": {"num_threads": 1}},
+        system={"main_cpus": 1.0, "tree_cpus": 1.1, "loadavg_others": 6.5},
+        fixes=(measured_fix("threads", 8, 1.6),),
+    )
+    assert found_rules(evidence)[:1] == ["threads_underused"]
+    assert "faster_setting" not in found_rules(evidence)
 
 
 def test_the_larger_gain_stands_first() -> None:
