@@ -26,6 +26,9 @@ _BOOTSTRAP_FILES = ("runpy.py", "threading.py", "importlib", "concurrent", "mult
 _BOOTSTRAP_TORCH = (os.path.join("torch", "utils", "data"), os.path.join("torch", "multiprocessing"))
 _INTERACTIVE = ("<stdin>", "<ipython-input")
 
+COMPILED_FOLDER = "torchinductor_"
+"""Beginning of the name of the folder in which `torch.compile` keeps the code that it writes, in the temporary one."""
+
 Line = tuple[str, int, str]
 """File, line and function."""
 _PACKAGE_FOLDERS = ("site-packages", "dist-packages")
@@ -147,6 +150,8 @@ class Frames:
         if filename.startswith("<"):
             return USER if filename.startswith(_INTERACTIVE) else BOOTSTRAP
         path = os.path.abspath(filename)
+        if f"{os.sep}{COMPILED_FOLDER}" in path or path.startswith(os.environ.get("TORCHINDUCTOR_CACHE_DIR") or "\0"):
+            return TORCH
         if path.startswith(_OWN_PARTS):
             return BOOTSTRAP if path in _OWN_START else OWN
         if self._torch_root is None:

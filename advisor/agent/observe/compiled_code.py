@@ -44,17 +44,29 @@ class RecompileLog:
 
 
 class CompileTotals:
-    """Compilations since the first update ended: a script that compiles in every update has no window to read."""
+    """Compilations since the first update ended: a script that compiles in every update has no window to read.
+
+    They end where something is changed for the first time: each setting has code of its own.
+    """
 
     def __init__(self) -> None:
         self._begin_s: float | None = None
         self._seconds = 0.0
+        self._until_change: dict[str, object] | None = None
+        self._has_changed = False
 
     def first_update_ended(self) -> None:
         self._begin_s, self._seconds = time.perf_counter(), _seconds()
 
+    def before_change(self) -> None:
+        """Keep what the script has compiled by itself so far."""
+        if not self._has_changed:
+            self._until_change, self._has_changed = self.report(), True
+
     def report(self) -> dict[str, object] | None:
         """Return the fields of `types.Recompiling`; None if nothing was recompiled, or if we compile ourselves."""
+        if self._has_changed:
+            return self._until_change
         times = max((len(reasons) for reasons in getattr(_utils(), "guard_failures", {}).values()), default=0)
         if self._begin_s is None or not times or modes.compiling_by_us():
             return None

@@ -251,7 +251,7 @@ class _Parts:
         self.loaders.deliveries.on_late_refusal = self._loader_broke
         self.loaders.deliveries.on_prolonged = agent.epoch_prolonged
         self.loaders.fill_caches(CACHE_FILL_S)
-        self._facts = FactsCollector(clock)
+        facts = self._facts = FactsCollector(clock)
         self._copies = HostToDevice(clock)
         self.learning = LearningWatch(self.controls)
         off_step = OffStep(clock)
@@ -271,7 +271,7 @@ class _Parts:
         self.conductor = conductor_for(
             agent.ranks, self.controls, agent.channel, self._instruments, agent.rank, agent.leave, agent.origin_s
         )
-        self.conductor.before_advance = agent.after_update
+        self.conductor.before_advance, self.conductor.before_change = agent.after_update, facts.compiled.before_change
         self.so_far = SoFar(self.conductor, clock, agent.channel, agent.rank)
         clock.on_update = self.conductor.on_update
         self.roots.on_training = self._training_forward

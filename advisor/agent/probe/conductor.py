@@ -78,6 +78,8 @@ class Conductor:
         self.failed = False
         self.before_advance: Callable[[Update], None] = nothing
         """Callback that runs first at every update that is looked at; the others only add to the columns."""
+        self.before_change: Callable[[], None] = nothing
+        """Callback that runs before a window that is not the script as written, or looks at it closely."""
 
     # --- the one entry --------------------------------------------------------------------------------------------
 
@@ -257,6 +259,8 @@ class Conductor:
         from ... import whatif
 
         controls, switches = self._controls, self._controls.loaders.switches
+        if window.config or window.what_if or window.kind != "measure":
+            self.before_change()
         changed = controls.set_config(window.config)
         if changed:
             give_back()

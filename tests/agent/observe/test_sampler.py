@@ -337,6 +337,7 @@ def test_files_are_told_apart() -> None:
     assert frames.owner(json.__file__) == LIBRARY
     assert frames.owner(numpy.__file__) == LIBRARY
     assert frames.owner(torch.nn.functional.__file__) == TORCH
+    assert frames.owner("/tmp/torchinductor_somebody/sh/csh6sj67.py") == TORCH
     assert frames.owner(torch.utils.data.dataloader.__file__) == BOOTSTRAP
     assert frames.owner(threading.__file__) == BOOTSTRAP
     assert frames.owner(sys.modules[Sampler.__module__].__file__ or "") == OWN

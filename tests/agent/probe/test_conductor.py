@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from advisor import wire
 from advisor.agent.loop.clock import BACKWARD, DATA_WAIT, RESTART, StepClock
@@ -212,6 +213,26 @@ def test_batches_that_workers_fetched_while_none_was_taken_are_no_pace_of_theirs
 def test_a_queue_that_is_always_full_is_as_full_after_a_pause(what_if: Callable[..., None]) -> None:
     what_if(pauses_workers=True)
     assert dropped(*BESIDE, waits=False, busy=0.5)[1:] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("window", "changes"),
+    [
+        (_window("as written"), 0),
+        (_window("set", config={"threads": torch.get_num_threads()}), 1),
+        (_window("traced", kind="trace"), 1),
+        (_window("tried", what_if="any"), 1),
+    ],
+)
+def test_what_changes_the_script_is_told_before(
+    window: wire.Window, changes: int, what_if: Callable[..., None]
+) -> None:
+    what_if()
+    told = []
+    loop = Loop(wire.Plan([_window("first"), window], final=True))
+    loop.conductor.before_change = lambda: told.append(dict(loop.controls.settings))
+    loop.run(40)
+    assert told == [{}] * changes
 
 
 def test_workers_get_ahead_of_updates_that_are_traced() -> None:
