@@ -30,6 +30,9 @@ Cause = Literal["rows", "io", "workers", "collate", "loader"]
 
 HAND_OVER_SHARE = 0.15
 """Largest share of the loop that handing batches over, on CPUs that are busy, explains without slow workers."""
+BUSY_WORKERS = 0.5
+"""Share of their time that workers must be busy to be what a loop waits for: those it always waits for are busy all the
+time."""
 MIN_WAIT_SHARE = 0.05
 """Share of waiting below which it is ignored: every tool with such a rule begins at 5% or above, and below it an update
 is mostly work."""
@@ -206,7 +209,7 @@ def waiting(evidence: Evidence) -> Waiting | None:
     """Return the wait for data and its cause; None if the loop hardly waits or has no loader."""
     facts = evidence.workload.train_loader
     share = phase_share(evidence, "data_wait")
-    if facts is None or share < MIN_WAIT_SHARE or _workers_are_faster(evidence, facts, share):
+    if facts is None or share < MIN_WAIT_SHARE or _workers_are_idle(evidence, facts, share):
         return None
     return Waiting(
         cause=_cause(evidence, facts),
@@ -218,16 +221,18 @@ def waiting(evidence: Evidence) -> Waiting | None:
     )
 
 
-def _workers_are_faster(evidence: Evidence, facts: LoaderFacts, share: float) -> bool:
-    """Return whether workers spend less time on the batches of an update than the loop waits for them.
+def _workers_are_idle(evidence: Evidence, facts: LoaderFacts, share: float) -> bool:
+    """Return whether a short wait on a CPU is not for the workers' work, as they have nothing to do most of the time.
 
-    It then waits for the hand-over, or for CPUs on which it computes itself: less work in the loader changes neither.
+    It is for the hand-over, or for CPUs on which the loop computes itself: less work in the loader changes neither.
     """
     times = evidence.loader
-    if not facts.num_workers or share > HAND_OVER_SHARE or times is None or times.fetch_s is None:
+    if evidence.on_accelerator or not facts.num_workers or share > HAND_OVER_SHARE:
+        return False
+    if times is None or times.fetch_s is None:
         return False
     worked_s = times.fetch_s + (times.collate_s or 0.0) + (times.transfer_s or 0.0)
-    return worked_s < share * evidence.steps.mean_s
+    return worked_s < BUSY_WORKERS * facts.num_workers * evidence.steps.mean_s
 
 
 def waiting_for(evidence: Evidence, cause: Cause) -> Waiting | Undecided | None:

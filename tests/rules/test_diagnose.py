@@ -91,7 +91,7 @@ def test_a_fault_stands_before_a_choice_that_gives_somewhat_more(wait: float, ga
     """bfloat16 can still be chosen when the fault is mended, which changes no result."""
     evidence = healthy_cpu(
         phases={"data_wait": wait, "forward": 0.3, "backward": 0.95 - 0.3 - wait, "optimizer": 0.0},
-        loader={"fetch_s": 0.06, "fetch_cpu_s": 0.06},
+        loader={"fetch_s": 0.15, "fetch_cpu_s": 0.15},
         what_ifs=what_if("no_data_wait", gain),
         fixes=(measured_fix("precision", "bf16", 1.9),),
     )
@@ -114,7 +114,7 @@ def test_the_larger_gain_stands_first() -> None:
     evidence = healthy_cpu(
         phases={"data_wait": 0.2, "other": 0.05},
         what_ifs=what_if("no_data_wait", 1.25),
-        loader={"fetch_s": 0.03, "fetch_cpu_s": 0.03},
+        loader={"fetch_s": 0.15, "fetch_cpu_s": 0.15},
         off_step={"evaluation": 0.55},
     )
     assert found_rules(evidence)[:2] == ["evaluation_heavy", "input_bound"]
