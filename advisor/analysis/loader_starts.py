@@ -7,12 +7,11 @@ from it, and its batch is not ready. In a window of a few updates it would be mo
 from __future__ import annotations
 
 import statistics
-from dataclasses import replace
-from typing import Any
 
 from .. import knobs, wire
 from ..runtime.session_result import SessionResult
 from ..types import Config
+from .without_updates import without_updates
 
 MOST_SHARE = 0.25
 """Share of a window's updates in which a loader may start so that these are set apart: of shorter epochs, they are an
@@ -23,21 +22,7 @@ LEAST_KEPT = 2
 
 def apart(window: wire.WindowDone) -> wire.WindowDone:
     """Return the window without the updates in which its loader starts."""
-    places = _starts(window)
-    if not places:
-        return window
-
-    def without(values: list[Any]) -> list[Any]:
-        return [value for place, value in enumerate(values) if place not in places]
-
-    return replace(
-        window,
-        wall_s=without(window.wall_s),
-        phases_s={name: without(values) for name, values in window.phases_s.items()},
-        off_step_s={name: without(values) for name, values in window.off_step_s.items()},
-        micro_steps=without(window.micro_steps),
-        samples=without(window.samples),
-    )
+    return without_updates(window, _starts(window))
 
 
 def typical_s(result: SessionResult, done: wire.WindowDone) -> float | None:

@@ -12,6 +12,7 @@ from ..runtime.session_result import SessionResult
 from ..types import Config, Overhead, Ratio, WhatIf
 from ..wire import WindowRole
 from .loader_starts import apart, in_step_s, typical_s
+from .stalls import without_stalls
 
 NEIGHBOURS = 1
 """Neighbours on each side: the nearer in time, the more alike the machine was."""
@@ -148,7 +149,7 @@ def chained(first: Ratio, then: Ratio) -> Ratio:
 def _entered(result: SessionResult, what_if: whatif.WhatIf) -> WhatIf | None:
     names = {window.id for window in result.windows.values() if window.what_if == what_if.id}
     rate = _log_sample_rate if what_if.per_sample else _log_update_rate
-    rounds = _log_ratios(result, lambda done: done.id in names, rate=rate)
+    rounds = _log_ratios(result, lambda done: done.id in names, rate=rate, leaves_stalls_out=True)
     if not rounds.logs:
         return None
     value, low, high = _interval(rounds)
@@ -205,12 +206,15 @@ def _log_ratios(
     epoch_samples: int | None = None,
     across_script_runs: bool = False,
     beside: Beside = BASELINE,
+    leaves_stalls_out: bool = False,
 ) -> Rounds:
     """Return log speed-ups, with standard errors, of the chosen windows over base windows beside them.
 
     The base windows are from the same script run, unless `across_script_runs` is set.
     """
     windows = [apart(done) if epoch_samples else done for done in _ordered(result)]
+    if leaves_stalls_out:  # a setting's own stalls count; what a what-if takes away makes none
+        windows = without_stalls(windows, result)
     found = Rounds([], [])
     for position, done in enumerate(windows):
         if not chosen(done) or len(done.wall_s) < LEAST_UPDATES:

@@ -51,6 +51,19 @@ def test_a_machine_that_drifts_does_not_change_the_ratio() -> None:
     assert speedups(*windows)["no_optimizer"].speedup == pytest.approx(1.25, rel=0.03)
 
 
+def test_a_stall_of_the_machine_does_not_open_the_interval_of_a_what_if() -> None:
+    as_written = wire.Window(id="as written", role=wire.WindowRole.PROFILE)
+    (found,) = speedups(
+        (as_written, done("as written", steps(0.02, 100)), 0),
+        base("base 0", 3, steps(0.02)),
+        what_if("no_optimizer", 0, 4, steps(0.016, seed=1)),
+        base("base 1", 5, steps(0.02, seed=2)),
+        what_if("no_optimizer", 1, 6, [*steps(0.016, seed=3), 0.175]),
+        base("base 2", 7, steps(0.02, seed=4)),
+    ).values()
+    assert 1.2 < found.low < found.speedup < found.high < 1.3
+
+
 def test_windows_of_another_life_are_no_neighbours() -> None:
     found = speedups(
         base("base 0", 0, steps(1.0), script_run=0),
