@@ -9,8 +9,6 @@ SLOW_UPDATE_S = 0.15
 """Length above which another settling update costs more than it brings."""
 WINDOW_S = 0.7
 SHORTEST_WINDOW_S = 0.25
-
-
 MOST_ROUNDS = 3
 FEW_UPDATES = 4
 """Updates below which a window of a round says little: fewer rounds of longer windows tell more in the same time, since
