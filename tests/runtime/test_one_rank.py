@@ -52,7 +52,7 @@ def test_one_rank_is_profiled_as_a_training_that_waits_for_nobody(
     found = api.profile("torchrun", line, budget=6, runs="runs", isolation="none")
     assert found.failure is None
     assert found.steps is not None
-    assert found.steps.updates >= 20
+    assert found.steps.updates >= 5
     assert found.phases["forward"] > 0
     assert found.phases["backward"] > 0
     assert OF_SEVERAL.isdisjoint(finding.rule for finding in found.findings)
