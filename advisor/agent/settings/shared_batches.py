@@ -70,11 +70,13 @@ class SharedBatches:
 
 def _bytes_of(index: Any) -> bytes:
     """Return bytes that differ between batches; whole numbers are packed, as writing them out takes four times as
-    long."""
-    try:
-        return array("q", index).tobytes()
-    except (TypeError, OverflowError):
-        return repr(index).encode()
+    long. Other keys, which a sampler may give one by one, are written out."""
+    if isinstance(index, list):
+        try:
+            return array("q", index).tobytes()
+        except (TypeError, OverflowError):
+            pass
+    return repr(index).encode()
 
 
 def _is_sum(loss: Any, samples: int) -> bool:
