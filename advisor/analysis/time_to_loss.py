@@ -59,6 +59,8 @@ class Unclear:
     """Reason why a curve sets no target."""
 
     why: str
+    is_seen: bool = False
+    """True if enough of its losses are known: those at the end can be compared, though none was reached."""
 
 
 def binned(curve: LossCurve, most: int = POINTS) -> LossCurve:
@@ -158,32 +160,39 @@ def target_of(baseline: LossCurve, *, of_evaluations: bool = False) -> Target | 
     Where the losses of evaluations fall and rise again, it is the lowest that is to be reached: the best checkpoint.
     """
     rises = of_evaluations and rises_again(baseline)
-    why = _why_unclear(baseline, of_evaluations=of_evaluations, rises=rises)
+    why = _why_unseen(baseline, of_evaluations=of_evaluations)
+    if why:
+        return Unclear(why=why)
+    why = _why_not_fallen(baseline, of_evaluations=of_evaluations, rises=rises)
     judged_by: JudgedBy = "lowest" if rises else "end"
     loss = judged_loss(baseline, judged_by)
     reached_s = time_to(baseline, loss, judged_by) if loss is not None else None
     if why or loss is None or reached_s is None:
-        return Unclear(why=why)
+        return Unclear(why=why, is_seen=True)
     return Target(loss=loss, reached_s=reached_s, judged_by=judged_by)
 
 
-def _why_unclear(baseline: LossCurve, *, of_evaluations: bool, rises: bool) -> str:
-    """Return why the curve sets no target; empty if it does."""
+def _why_unseen(baseline: LossCurve, *, of_evaluations: bool) -> str:
+    """Return why the curve says nothing of the training; empty if it does."""
     fewest = FEWEST_EVALUATIONS if of_evaluations else FEWEST_POINTS
-    known, end = [loss for loss in baseline.losses if loss is not None], end_loss(baseline)
     if len(baseline) < fewest:
         what = "evaluation" if of_evaluations else "update"
-        why = f"the losses of {len(baseline)} {what}s were seen, and {fewest} are needed"
-    elif not known:
-        why = "its loss is not known: what it differentiates is not a single finite number"
-    elif end is None:
+        return f"the losses of {len(baseline)} {what}s were seen, and {fewest} are needed"
+    if all(loss is None for loss in baseline.losses):
+        return "its loss is not known: what it differentiates is not a single finite number"
+    return ""
+
+
+def _why_not_fallen(baseline: LossCurve, *, of_evaluations: bool, rises: bool) -> str:
+    """Return why there is no loss to reach; empty if there is."""
+    end = end_loss(baseline)
+    if end is None:
         why = "its loss is not a finite number at the end"
     elif of_evaluations:
-        falls = rises or _evaluations_fall(baseline)
+        began = next(loss for loss in baseline.losses if loss is not None)
         within = f"in {baseline.updates[-1]:,} updates, and is {end:.4g} at the end"
-        why = (
-            "" if falls else f"the loss of its evaluations does not stay below where it began, {known[0]:.4g}, {within}"
-        )
+        stays = f"the loss of its evaluations does not stay below where it began, {began:.4g}, {within}"
+        why = "" if rises or _evaluations_fall(baseline) else stays
     elif has_diverged(baseline):
         why = f"its loss rises, to {end:.4g} at the end"
     else:

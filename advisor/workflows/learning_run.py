@@ -20,6 +20,7 @@ from ..types import (
     Config,
     Failure,
     Hardware,
+    LearningObjective,
     LearningVerdict,
     LossCurve,
     LossKind,
@@ -127,17 +128,46 @@ class LearningRun:
             self.notes.append(f"judged by what the script prints as {self.request.metric!r}; lower is better")
         loss, curve = self._loss_of(run)
         target = time_to_loss.target_of(curve, of_evaluations=loss in OF_EVALUATIONS)
-        if isinstance(target, Target) and target.judged_by == "lowest":
-            if run.end in BROKEN:
-                self._refuse(self._with_advice("", run, of_evaluations=True))
-                return None
-            self._note_lowest(loss, curve, target)
         if isinstance(target, Unclear):
-            if self.request.objective == "loss_at_time" and any(value is not None for value in curve.losses):
-                return Baseline(run=run, loss=loss, target=None, reached_s=None)
-            self._refuse(self._with_advice(target.why, run, of_evaluations=loss in OF_EVALUATIONS))
-            return None
+            return self._without_target(run, loss, curve, target)
+        if target.judged_by == "lowest":
+            if run.end in BROKEN:  # a target stands on trainings that end
+                self._note_loss_at_the_end(run.message)
+                return Baseline(run=run, loss=loss, target=None, reached_s=None, judged_by="lowest")
+            self._note_lowest(loss, curve, target)
         return Baseline(run=run, loss=loss, target=target.loss, reached_s=target.reached_s, judged_by=target.judged_by)
+
+    def _without_target(self, run: TrainingRun, loss: LossKind, curve: LossCurve, target: Unclear) -> Baseline | None:
+        """Return a baseline whose losses at the end are compared: where nothing is learnt, there is none to reach."""
+        from ..search.training.search import Baseline
+
+        if self.request.objective == "loss_at_time" and any(value is not None for value in curve.losses):
+            return Baseline(run=run, loss=loss, target=None, reached_s=None)
+        if not target.is_seen and run.end not in BROKEN:
+            at_a_time = parameter("objective", "loss_at_time")
+            more = "training longer" if self._ends_before_the_horizon(run) else f"a longer {parameter('horizon')}"
+            self._refuse(f"{target.why}: {more} may show more, and {at_a_time} needs no target")
+            return None
+        overfits = loss in OF_EVALUATIONS and isinstance(time_to_loss.target_of(run.training or curve), Target)
+        self._note_loss_at_the_end(
+            run.message
+            if run.end in BROKEN
+            else f"{target.why}, although its training loss falls: it overfits from the start, or has hardly begun"
+            if overfits
+            else target.why
+        )
+        return Baseline(run=run, loss=loss, target=None, reached_s=None)
+
+    def _ends_before_the_horizon(self, run: TrainingRun) -> bool:
+        asked = self.request.horizon.updates
+        return asked is not None and run.training is not None and run.training.updates[-1] < asked
+
+    def _note_loss_at_the_end(self, why: str) -> None:
+        self.notes.append(
+            f"without settings there is no loss to reach: {why}. Settings are judged by the loss at the end of the "
+            f"{parameter('horizon')}"
+        )
+        self.options.progress.note(self.notes[-1])
 
     def _note_lowest(self, loss: LossKind, curve: LossCurve, target: Target) -> None:
         from ..knobs import early_stopping
@@ -220,7 +250,7 @@ class LearningRun:
             log=self.log,
             plan=self.plan,
             baseline=self.baseline,
-            objective=self.request.objective,
+            objective=self.objective,
             always=always,
             progress=self.options.progress,
             lanes=lanes,
@@ -267,7 +297,7 @@ class LearningRun:
             Side(config=always, updates=self.horizon_updates),
             Side(config=Config.of({**always.as_dict(), **best.as_dict()}), updates=updates),
             loss=self.baseline.loss,
-            objective=self.request.objective,
+            objective=self.objective,
             horizon_s=self.request.horizon.seconds if self.request.objective == "loss_at_time" else None,
             budget_s=math.inf if self.request.budget_s is None else self.request.budget_s - spent_s,
             progress=self.options.progress,
@@ -283,6 +313,12 @@ class LearningRun:
         return self.profile.workload if self.profile is not None else None
 
     @property
+    def objective(self) -> LearningObjective:
+        """That of the request, unless the script as written reaches no loss."""
+        none = self.baseline is not None and self.baseline.target is None
+        return "loss_at_time" if none else self.request.objective
+
+    @property
     def horizon_updates(self) -> int:
         """Updates that a window counts to reach the horizon: the first one of a process comes before it."""
         assert self.baseline is not None
@@ -294,25 +330,6 @@ class LearningRun:
     @property
     def skipped(self) -> Sequence[Skipped]:
         return self.space.skipped if self.space is not None else ()
-
-    @staticmethod
-    def _with_advice(why: str, run: TrainingRun, *, of_evaluations: bool) -> str:
-        if run.end in BROKEN:
-            return (
-                f"without settings it diverges: {run.message}; {parameter('objective', 'loss_at_time')} needs no target"
-            )
-        longer, at_a_time = parameter("horizon"), parameter("objective", "loss_at_time")
-        assert run.training is not None
-        if of_evaluations and isinstance(time_to_loss.target_of(run.training), Target):
-            return (
-                f"{why}, although its training loss falls: either it overfits from the start, and evaluations within "
-                f"the first epoch show a lower loss, or it has hardly begun, and a longer {longer} shows it fall; "
-                f"{at_a_time} needs no target"
-            )
-        return (
-            f"{why}: a longer {longer} may show more, advisor lr whether its learning rate is too small, and "
-            f"{at_a_time} needs no target"
-        )
 
     def _refuse(self, why: str) -> None:
         self.failure = Failure(kind="refused", message=why)

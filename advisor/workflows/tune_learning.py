@@ -190,7 +190,7 @@ def _result(learning: LearningRun) -> Learned:
     best = found.best if found is not None else None
     result = Learned(
         profile=replace(learning.profile, run_folder=folder),
-        objective=request.objective,
+        objective=learning.objective,
         horizon=request.horizon.text,
         horizon_updates=learning.horizon_updates if baseline is not None else 0,
         horizon_s=baseline.run.seconds if baseline is not None else 0.0,
@@ -221,11 +221,11 @@ def _recommendation(learning: LearningRun, verdict: LearningVerdict, best: Confi
     chosen = best.as_dict() if best is not None and recommends(verdict) else {}
     notes = []
     if chosen and baseline is not None:
-        judged = "a lower loss after" if request.objective == "loss_at_time" else "the time to a loss, over"
+        judged = "a lower loss after" if learning.objective == "loss_at_time" else "the time to a loss, over"
         if baseline.judged_by == "lowest":
             judged = (
                 "a lower lowest loss within"
-                if request.objective == "loss_at_time"
+                if learning.objective == "loss_at_time"
                 else "the time to the script's lowest loss within"
             )
         notes.append(

@@ -117,7 +117,8 @@ def test_long_curves_are_thinned_by_means_that_keep_the_last_update() -> None:
     ],
 )
 def test_what_sets_no_target(baseline: LossCurve, why: str) -> None:
-    assert target_of(baseline) == Unclear(why=why)
+    is_seen = "needed" not in why and "not known" not in why
+    assert target_of(baseline) == Unclear(why=why, is_seen=is_seen)
 
 
 def test_noise_alone_seldom_sets_a_target() -> None:
@@ -166,7 +167,7 @@ def test_evaluations_that_never_fall_set_no_target_and_say_where_they_began() ->
     why = (
         "the loss of its evaluations does not stay below where it began, 1.108, in 40 updates, and is 1.112 at the end"
     )
-    assert target_of(evaluations(1.108, 1.109, 1.11, 1.112), of_evaluations=True) == Unclear(why=why)
+    assert target_of(evaluations(1.108, 1.109, 1.11, 1.112), of_evaluations=True) == Unclear(why=why, is_seen=True)
 
 
 def test_the_noise_of_evaluations_seldom_looks_like_a_rise() -> None:

@@ -9,8 +9,8 @@ With --keep FOLDER, a command that was cut off goes on where it was: no training
 A GAN is among the tasks: it must be refused, with a reason. For each other task and each of its rates:
 `tune --objective time_to_loss`. Then the settings that it recommends, the best of a wide grid of rates, and the script
 as written, each with three seeds that the search did not use. All are judged by the time to one loss: 5% above what the
-script reaches with the good rate at the end of the horizon. Times are updates, times the length of an update with these
-settings, the least of three: other programs make it longer.
+script reaches with the good rate and each of these seeds at the end of the horizon. Times are updates, times the length
+of an update with these settings, the least of three: other programs make it longer.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ RECOVERED = 1.2
 """Multiple of the time of the best of the grid."""
 
 MARGIN = 1.05
-"""Multiple of that loss that is the target: at the loss itself, half of the seeds would not reach it."""
+"""Multiple of the highest of those losses that is the target: equal settings of other updates scatter about it."""
 WORSE = 1.05
 """Multiple of the loss as written from which a good rate was made worse: seeds differ by as much."""
 
@@ -207,7 +207,7 @@ def grid_of(task: Task, place: Path) -> tuple[float, float, tuple[list[float | N
     """The target, and the best of the grid with its times and its loss; the same for both rates of a task."""
     if task.name not in _grids:
         good = Fixed(task, task.good, place)
-        target = MARGIN * statistics.fmean(loss for one in good.all(Config()) if (loss := good.end(one)) is not None)
+        target = MARGIN * max(loss for one in good.all(Config()) if (loss := good.end(one)) is not None)
         _grids[task.name] = (target, *good.best_of_grid(target))
     return _grids[task.name]
 
@@ -292,8 +292,8 @@ def parts(rows: Sequence[Row], interrupted: str | None) -> list[str]:
             f"{row.grid_loss:.3g}",
         ])  # fmt: skip
     measured = [row for row in rows if row.failure is None]
-    poor = [row for row in measured if row.rate != "good"]
     gan = [row for row in rows if any(task.refused and task.name == row.task for task in TASKS)]
+    poor = [row for row in rows if row.rate != "good" and row not in gan]  # one that is refused is not recovered
     refused = sum((row.failure or "").startswith("refused: ") for row in gan)
     good = [row for row in measured if row.rate == "good"]
     mended = sum((found := ratio(row)) is not None and found <= RECOVERED for row in poor)

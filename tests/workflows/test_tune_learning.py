@@ -60,19 +60,8 @@ for epoch in range(100):
         loss_of(judge(made), torch.ones(16, 1)).backward()
         of_maker.step()
 """
-FLAT = """
-import torch
-from torch import nn
-
-torch.set_num_threads(1)
-model = nn.Linear(4, 1)
-optimizer = torch.optim.SGD(model.parameters(), lr=1e-9)
-for number in range(1000):
-    optimizer.zero_grad()
-    nn.functional.mse_loss(model(torch.randn(16, 4)), torch.randn(16, 1)).backward()
-    optimizer.step()
-"""
-
+SHORT = SCRIPT.replace("8192", "960").replace("sys.argv[1]", "0.003").replace("sys.argv[2]", "1")
+AT_ANY_RATE = SCRIPT.replace("rate < 0.0005", "False").replace("rate > 0.008", "False")
 OVERFITS = """
 import sys
 import torch
@@ -203,10 +192,9 @@ def test_a_metric_that_the_script_does_not_print_is_refused(folder: Path) -> Non
     ("text", "args", "why"),
     [
         (GAN, (), "2 optimizers step alternately, with 2 backwards in an update"),
-        (FLAT, (), "its loss does not fall within its own noise over 101 updates"),
-        (SCRIPT, ("0.01", "9"), "without settings it diverges: the loss was not finite in"),
+        (SHORT, (), "the losses of 14 updates were seen, and 20 are needed: training longer may show more"),
     ],
-    ids=["gan", "flat", "diverges"],
+    ids=["gan", "short"],
 )
 def test_a_script_that_no_loss_judges_is_refused(folder: Path, text: str, args: tuple[str, ...], why: str) -> None:
     found = search(folder, text, *args)
@@ -216,6 +204,28 @@ def test_a_script_that_no_loss_judges_is_refused(folder: Path, text: str, args: 
     assert found.trials == ()
     assert not found.recommendation.config.settings
     assert str(found).splitlines()[2].startswith("Your script cannot be judged by a loss")
+
+
+@pytest.mark.slow(20)
+@pytest.mark.parametrize(
+    ("rate", "why"),
+    [
+        ("3e-5", "its loss does not fall within its own noise over 101 updates"),
+        ("3", "the loss was not finite in"),
+    ],
+    ids=["rests", "diverges"],
+)
+def test_where_the_script_learns_nothing_losses_at_the_end_are_compared(folder: Path, rate: str, why: str) -> None:
+    found = search(folder, AT_ANY_RATE, rate, "9", knobs=["learning_rate"])
+    assert found.failure is None
+    assert (found.objective, found.target) == ("loss_at_time", None)
+    (note,) = [note for note in found.notes if note.startswith(f"without settings there is no loss to reach: {why}")]
+    assert "judged by the loss at the end of the horizon" in note
+    assert len(found.trials) > 1
+    best = next(trial for trial in found.trials if trial.settings == found.best)
+    assert best.end_loss is not None
+    assert best.baseline_loss is None or best.end_loss < best.baseline_loss
+    assert 3e-4 < found.best["learning_rate"] < 1
 
 
 @pytest.mark.slow(10)
