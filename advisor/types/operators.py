@@ -168,6 +168,19 @@ class SpreadPair:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RebuiltConstant:
+    """Line that builds the same tensor in each update, from sizes, numbers and buffers alone."""
+
+    file: str
+    line: int
+    function: str
+    seconds_per_update: float
+    """Time in its operators; of their launches on an accelerator."""
+    bytes_per_update: int
+    """Bytes that they read and write."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class OperatorUse:
     """Figures of the traced operators, per update."""
 
@@ -199,6 +212,8 @@ class OperatorUse:
     """The one that takes the most time; None if there is none, and in profiles of older versions."""
     pairs: SpreadPair | None = None
     """The same."""
+    rebuilt: tuple[RebuiltConstant, ...] = ()
+    """The most time first; () in profiles of older versions."""
     attention: tuple[AttentionUse, ...] = ()
     frozen_parts: tuple[FrozenPart, ...] = ()
     unused_gradients: UnusedGradients | None = None

@@ -10,6 +10,7 @@ from .attention import AttentionWatch
 from .denormals import DenormalWatch
 from .joined_tensors import JoinedTensors
 from .prefixes import Prefixes
+from .rebuilt_constants import RebuiltConstants
 from .spread_pairs import SpreadPairs
 from .zero_products import ZeroProducts
 
@@ -34,6 +35,7 @@ class Operators:
         self._prefixes = Prefixes(frames)
         self._joined = JoinedTensors(frames)
         self._pairs = SpreadPairs(frames)
+        self.constants = RebuiltConstants(frames)
         self._reads_shapes = True
         """False once a tensor had no storage."""
         self._names: dict[object, tuple[str, bool]] = {}
@@ -60,6 +62,9 @@ class Operators:
         name, draws = self._named(func)
         if self._zeros.on:  # one-hot rows are whole numbers first
             self._zeros.saw(name, args, tensor, spent_ns, forward=forward)
+        self.constants.saw(  # masks are no floating numbers
+            name, args, tensor, spent_ns, forward=forward, draws=draws, update=self._clock.updates
+        )
         if not (tensor.is_floating_point() or tensor.is_complex()):
             return
         if not forward and not self._differentiates_twice:
@@ -93,6 +98,7 @@ class Operators:
             "differentiates_twice": self._differentiates_twice,
             **self._denormals.report(updates),
             **self._zeros.report(updates),
+            **self.constants.report(updates),
             **(self._report_of_shapes(updates) if self._reads_shapes else {}),
             "attention": self._attention.report(updates) if self._reads_attention else [],
         }

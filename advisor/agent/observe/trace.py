@@ -84,6 +84,11 @@ class Tracer:
         if self.why_no_operators is None:
             self._mode = modes.enter(self._around)
 
+    def know_buffers(self, buffers: list[Tensor]) -> None:
+        """Take these for constants until they are written to."""
+        for each in (self.operators, self._operators_of_all):
+            each.constants.know(buffers)
+
     def start_calls(self) -> None:
         """Begin to note when calls of tensor methods begin and end, and nothing else."""
         self._reset()

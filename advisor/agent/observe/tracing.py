@@ -47,6 +47,7 @@ class Tracing:
         self._flops.start(compiled)  # on top of the tracer, whose durations are then those of the operators alone
         if self._tracer.why_no_operators is None:
             self._parts.start(self._tracer.operators)
+            self._tracer.know_buffers([buffer for model in self._models() for buffer in model.buffers()])
         if self._calls.inside:
             self._tracer.step_aside()
 
