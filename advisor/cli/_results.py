@@ -35,7 +35,7 @@ def page_path(html: bool, page: Path | None, name: str) -> Path | None:
 
 def show_profile(found: Profile, json_output: bool, html: Path | None) -> None:
     """Show a profile as text or JSON; as a page, with its verdict and place alone as text."""
-    from ..report.json_contract import profile_json
+    from ..report.profile.json import profile_json
     from ..report.profile.terminal import render_profile, render_verdict
 
     if html is not None:

@@ -10,66 +10,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from ..types import PROFILE_VERSION, Command, Finding, Profile
+from ..types import Command, Finding
 
 RATIO = ("speedup", "low", "high")
-_STEPS = (
-    "updates",
-    "warm_up",
-    "micro_steps_per_update",
-    "mean_s",
-    "median_s",
-    "samples_per_s",
-    "low",
-    "high",
-    "samples_per_update",
-    "samples_from",
-)
-_MEMORY = (
-    "peak_bytes",
-    "limit_bytes",
-    "parameters_bytes",
-    "gradients_bytes",
-    "optimizer_bytes",
-    "activations_bytes",
-    "creep_bytes_per_update",
-)
 FAILURE = ("kind", "message", "stderr_tail")
 _FINDING = ("rule", "severity", "share", "ceiling", "fix", "evidence", "where", "knobs", "advice")
-_FIX = ("knob", "value", "effect", *RATIO, "rounds")
-_COMPUTE = ("flops_per_update", "achieved_flops_per_s", "peak_fraction", "peak_from", "peak_dtype")
-
-
-def profile_json(profile: Profile) -> dict[str, Any]:
-    """Return the profile as a dict for `json.dumps(…, allow_nan=False)`; `failure` is present only if there was one."""
-    document: dict[str, Any] = {
-        "version": PROFILE_VERSION,
-        "command": command_json(profile.command),
-        "environment": profile.environment,
-        "hardware": profile.hardware,
-        "isolation": profile.isolation,
-        "steps": chosen(profile.steps, _STEPS),
-        "phases": profile.phases,
-        "off_step": profile.off_step,
-        "memory": chosen(profile.memory, _MEMORY),
-        "compute": chosen(profile.compute, _COMPUTE),
-        "device_use": profile.device_use,
-        "why_no_device_use": profile.why_no_device_use,
-        "ranks": profile.ranks,
-        "communication": profile.communication,
-        "what_ifs": [chosen(what_if, ("name", *RATIO)) for what_if in profile.what_ifs],
-        "fixes": [chosen(fix, _FIX) for fix in profile.fixes],
-        "losses": profile.losses,
-        "early_stop": profile.early_stop,
-        "noise_scale": profile.noise_scale,
-        "findings": [finding_json(finding) for finding in profile.findings],
-        "abstained": [chosen(one, ("rule", "why")) for one in profile.abstained],
-        "overhead_fraction": profile.overhead.fraction,
-    }
-    if profile.failure is not None:
-        document["failure"] = chosen(profile.failure, FAILURE)
-    safe: dict[str, Any] = json_safe(document)
-    return safe
+FIX = ("knob", "value", "effect", *RATIO, "rounds")
 
 
 def json_safe(value: Any) -> Any:
@@ -103,4 +49,4 @@ def command_json(command: Command) -> dict[str, Any]:
 
 def finding_json(finding: Finding) -> dict[str, Any]:
     """Return a finding as every command prints it."""
-    return {**{name: getattr(finding, name) for name in _FINDING}, "fix": chosen(finding.fix, _FIX)}
+    return {**{name: getattr(finding, name) for name in _FINDING}, "fix": chosen(finding.fix, FIX)}

@@ -32,7 +32,7 @@ from _common import machine, options, publish, say, table
 
 from advisor import rules
 from advisor.analysis import assembly
-from advisor.report.json_contract import profile_json
+from advisor.report.profile.json import profile_json
 from advisor.storage import run_store
 from advisor.types import Diagnosis
 

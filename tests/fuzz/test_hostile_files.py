@@ -17,8 +17,8 @@ from report import sample, sample_tuning
 
 from advisor import knobs
 from advisor.errors import AdvisorError, StorageError, UsageError
-from advisor.report.json_contract import profile_json
 from advisor.report.profile.html import as_page
+from advisor.report.profile.json import profile_json
 from advisor.report.search.html import tune_page
 from advisor.report.search.json import tune_json
 from advisor.search import trial_log

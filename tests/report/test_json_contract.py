@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from advisor.report.json_contract import profile_json
+from advisor.report.profile.headline import verdict_of
+from advisor.report.profile.json import profile_json
 
 from . import hostile, sample
 
@@ -70,6 +71,8 @@ FINDING = {
 TOP = {
     "version": int,
     "command": dict,
+    "verdict": dict,
+    "busy_machine": (str, type(None)),
     "environment": dict,
     "hardware": dict,
     "isolation": dict,
@@ -89,6 +92,7 @@ TOP = {
     "noise_scale": (dict, type(None)),
     "findings": list,
     "abstained": list,
+    "looked_at": (str, type(None)),
     "overhead_fraction": OPTIONAL,
 }
 
@@ -108,6 +112,7 @@ def test_the_document_has_the_keys_and_types_of_the_contract(shape: str) -> None
         holds(document["steps"], STEPS)
         holds(document["memory"], MEMORY)
         holds(document["compute"], COMPUTE)
+    holds(document["verdict"], {"sentence": str, "tone": str, "next_command": str, "why_next": str})
     for finding in document["findings"]:
         holds(finding, FINDING)
         if finding["ceiling"] is not None:
@@ -123,6 +128,16 @@ def test_the_document_has_the_keys_and_types_of_the_contract(shape: str) -> None
     assert (failure is not None) == (shape in ("crashed", "nothing_measured", "hung"))
     if failure is not None:
         holds(failure, {"kind": str, "message": str, "stderr_tail": str})
+
+
+@pytest.mark.parametrize("shape", sample.ALL)
+def test_the_verdict_is_the_reports_own(shape: str) -> None:
+    profile = sample.ALL[shape]()
+    document = profile_json(profile)
+    verdict = verdict_of(profile)
+    assert document["verdict"]["sentence"] == verdict.sentence
+    assert document["verdict"]["next_command"] == verdict.next_command
+    assert (document["busy_machine"] is not None) == verdict.sentence.startswith("The machine is busy")
 
 
 def test_phases_are_fractions_that_add_up() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from advisor.report.json_contract import profile_json
+from advisor.report.profile.json import profile_json
 from advisor.report.search.json import recommendation_json, tune_json
 
 from . import hostile, sample_tuning

@@ -12,7 +12,8 @@ from rich.text import Text
 from ...plural import plural
 from ...types import TuneResult
 from .. import format
-from ..json_contract import json_safe, profile_json
+from ..json_contract import json_safe
+from ..profile.json import profile_json
 from ..terminal import print_safely, table
 
 VERSION = 1
