@@ -60,6 +60,8 @@ class Diagnosed:
     """Counted, of the script as written."""
     failure: str | None
     exit_code: int
+    busy: bool = False
+    """True if its report says that the machine is busy."""
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Diagnosed:
@@ -234,6 +236,7 @@ def from_document(name: str, document: Mapping[str, Any], *, exit_code: int) -> 
         updates=(document["steps"] or {}).get("updates", 0),
         failure=None if failure is None else f"{failure['kind']}: {failure['message']}",
         exit_code=exit_code,
+        busy=document["busy_machine"] is not None,
     )
 
 
