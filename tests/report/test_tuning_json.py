@@ -11,6 +11,7 @@ import pytest
 
 from advisor.report.profile.json import profile_json
 from advisor.report.search.json import recommendation_json, tune_json
+from advisor.report.search.verdict import verdict_of_tune
 
 from . import hostile, sample_tuning
 from .markup import NUMBERS
@@ -24,6 +25,8 @@ TOP = {
     "baseline": dict,
     "objective": dict,
     "verdict": dict,
+    "sentences": list,
+    "next": list,
     "training": (dict, type(None)),
     "by_knob": dict,
     "findings": list,
@@ -79,6 +82,9 @@ def test_the_document_has_the_keys_and_types_of_the_contract(shape: str) -> None
     holds(document["baseline"], {"samples_per_s": OPTIONAL, "peak_bytes": OPTIONAL})
     holds(document["objective"], {"name": str, "unit": str})
     holds(document["verdict"], VERDICT)
+    assert all(isinstance(each, str) and each.strip() for each in document["sentences"])
+    for step in document["next"]:
+        holds(step, {"command": str, "why": str})
     for gain in document["by_knob"].values():
         holds(gain, {"speedup": NUMBER, "low": NUMBER, "high": NUMBER})
     for finding in document["findings"]:
@@ -110,6 +116,16 @@ def test_the_samples_show_every_status_and_every_quality() -> None:
     documents = [tune_json(make()) for make in sample_tuning.ALL.values()]
     assert {one["verdict"]["status"] for one in documents} == STATUSES
     assert {one["verdict"]["quality"] for one in documents} == QUALITIES
+
+
+@pytest.mark.parametrize("shape", sample_tuning.ALL)
+def test_the_sentences_and_the_next_commands_are_the_reports_own(shape: str) -> None:
+    result = sample_tuning.ALL[shape]()
+    document, told = read(tune_json(result)), verdict_of_tune(result)
+    assert document["sentences"] == [text for text in (told.sentence, told.evidence) if text]
+    assert [(step["command"], step["why"]) for step in document["next"]] == [
+        (one.command, one.why) for one in told.next
+    ]
 
 
 def test_settings_are_values_of_their_own_type() -> None:

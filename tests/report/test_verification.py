@@ -107,6 +107,9 @@ def test_json_is_the_contract_of_a_search() -> None:
     assert document["config"] == {"num_workers": 4}
     assert document["baseline"] == {"samples_per_s": 100.0, "peak_bytes": 2**30}
     assert (document["trials"], document["files"], document["failure"]) == ([], ["advisor.yaml"], None)
+    told = " ".join(document["sentences"])
+    assert printed(result(files=("advisor.yaml",))).startswith(told)
+    assert "num_workers=4" in told
 
 
 TENFOLD = replace(FASTER, status="undecided", speedup=14.2, low=0.31, high=650.0, rounds_to_decide=None, own_spread=8.8)

@@ -38,11 +38,16 @@ def render_verify(result: VerifyResult, console: Console) -> None:
 def verify_json(result: VerifyResult) -> dict[str, Any]:
     """Return the output of `advisor verify --json`: the contract of `tune --json`, without trials."""
     return recommendation_json(
-        result.recommendation, baseline=result.baseline, files=result.files, failure=result.failure
+        result.recommendation,
+        sentences=[text.plain for text in _sentences(result)],
+        baseline=result.baseline,
+        files=result.files,
+        failure=result.failure,
     )
 
 
-def _parts(result: VerifyResult) -> Iterator[RenderableType]:
+def _sentences(result: VerifyResult) -> Iterator[Text]:
+    """Yield the verdict and what it stands on."""
     found = result.recommendation
     verdict = found.verdict
     own = (*result.arguments.items(), *result.constants.items())
@@ -58,10 +63,16 @@ def _parts(result: VerifyResult) -> Iterator[RenderableType]:
             yield Text(_what_would_decide(verdict))
         style = TONES["critical"] if verdict.quality == "failed" else ""
         yield Text(f"{_QUALITY[verdict.quality]}: {format.one_line(verdict.quality_evidence)}.", style=style)
+
+
+def _parts(result: VerifyResult) -> Iterator[RenderableType]:
+    yield from _sentences(result)
+    verdict = result.recommendation.verdict
+    if verdict.rounds:
         yield Text()
         yield _table(result.baseline, result.outcome, decided=verdict.status != "undecided")
     yield Text()
-    yield Text(hardware_line(found.hardware), style="dim")
+    yield Text(hardware_line(result.recommendation.hardware), style="dim")
     for note in result.notes:
         yield Text(format.one_line(note), style="dim")
     for name in result.files:

@@ -19,6 +19,8 @@ from ...types import (
     TuneResult,
 )
 from ..json_contract import FAILURE, RATIO, chosen, command_json, finding_json, json_safe
+from .next_steps import Next
+from .verdict import verdict_of_tune
 
 _VERDICT = ("status", "speedup", "low", "high", "rounds", "floor", "quality", "quality_evidence")
 
@@ -27,8 +29,11 @@ _OUTCOME = ("kind", "message", "samples_per_s", "peak_bytes", "set_up_s", "joule
 
 def tune_json(result: TuneResult) -> dict[str, Any]:
     """Return the search as a dict for `json.dumps(…, allow_nan=False)`."""
+    told = verdict_of_tune(result)
     return recommendation_json(
         result.recommendation,
+        sentences=[told.sentence, *([told.evidence] if told.evidence else [])],
+        following=told.next,
         baseline=result.trials[0].outcome if result.trials else None,
         objective=result.objective,
         trials=result.trials,
@@ -41,6 +46,8 @@ def tune_json(result: TuneResult) -> dict[str, Any]:
 def recommendation_json(
     found: Recommendation,
     *,
+    sentences: Sequence[str] = (),
+    following: Sequence[Next] = (),
     baseline: TrialOutcome | None = None,
     objective: Objective | None = None,
     trials: Sequence[Trial] = (),
@@ -57,6 +64,8 @@ def recommendation_json(
         "baseline": {name: getattr(baseline, name, None) for name in ("samples_per_s", "peak_bytes")},
         "objective": chosen(objective or Objective(), ("name", "unit")),
         "verdict": chosen(found.verdict, _VERDICT),
+        "sentences": sentences,
+        "next": following,
         "training": _training(found.training),
         "by_knob": {name: chosen(gain, RATIO) for name, gain in found.by_knob.items()},
         "findings": [finding_json(finding) for finding in found.findings],
