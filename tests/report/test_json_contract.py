@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -128,6 +130,17 @@ def test_the_document_has_the_keys_and_types_of_the_contract(shape: str) -> None
     assert (failure is not None) == (shape in ("crashed", "nothing_measured", "hung"))
     if failure is not None:
         holds(failure, {"kind": str, "message": str, "stderr_tail": str})
+
+
+def test_the_documentation_names_every_key() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "programs.md").read_text()
+    block = text.split("```")[1]
+    named = re.findall(r'"(\w+)"', re.sub(r": \{[^}]*\}", "", block))
+    assert named == list(TOP)
+    verdict = re.search(r'"verdict": \{([^}]*)\}', block)
+    assert verdict is not None
+    assert re.findall(r'"(\w+)"', verdict[1]) == list(profile_json(sample.input_bound())["verdict"])
+    assert all(f'"{name}"' in text for name in FINDING)
 
 
 @pytest.mark.parametrize("shape", sample.ALL)
