@@ -30,7 +30,7 @@ class RateRange:
     source: str
     """Where the range comes from."""
     suggestion: float | None = None
-    """Rate that a range test suggests."""
+    """Rate that a range test suggests, or at which its loss was lowest."""
 
     def nearest(self, rate: float) -> float:
         """Return the rate within the range, with as many digits as are tried."""
@@ -119,12 +119,15 @@ def _range(workload: Workload, tested: RangeTest | None) -> RateRange | None:
     bracket = tested.bracket if tested is not None else None
     if tested is not None and bracket is not None:
         lowest, highest = bracket.falls_from or bracket.steepest, bracket.diverges_from or bracket.valley * BEYOND
+        suggested = tested.suggestion.rate if tested.suggestion is not None else None
+        if suggested is None and not lowest <= own <= highest:  # one that does not train is no place to begin
+            suggested = bracket.valley
         return RateRange(
             baseline=own,
             low=min(own, lowest / BEYOND),
             high=max(own, highest),
             source="the range test, and the script's own rate",
-            suggestion=tested.suggestion.rate if tested.suggestion is not None else None,
+            suggestion=suggested,
         )
     return RateRange(
         baseline=own,

@@ -71,6 +71,16 @@ def test_a_range_test_gives_the_bracket_and_the_scripts_own_rate_stays_in_it() -
     space = open_training_space(EVIDENCE.hardware, workload(), tested=tested)
     assert space.rate is not None
     assert (space.rate.low, space.rate.high, space.rate.suggestion) == (0.03, 1.0, 0.4)
+    # Without a suggestion, a rate that does not train is no place to begin; one that does is.
+    unsure = replace(tested, suggestion=None)
+    space = open_training_space(EVIDENCE.hardware, workload(), tested=unsure)
+    assert space.rate is not None
+    assert space.rate.suggestion == 0.7
+    space = open_training_space(
+        EVIDENCE.hardware, workload(), tested=replace(unsure, bracket=replace(bracket, falls_from=0.02))
+    )
+    assert space.rate is not None
+    assert space.rate.suggestion is None
 
 
 def test_what_the_user_leaves_out_and_what_is_set_in_all_is_not_tried() -> None:
