@@ -234,6 +234,7 @@ class LearningRun:
             verify=self.request.verify,
             between_evaluations=self._between_evaluations(),
             together=len(lanes),
+            rests=self.baseline.target is None and self.baseline.run.end not in BROKEN,
         )
         self.space = open_training_space(
             self.machine,

@@ -56,14 +56,16 @@ def plan_of(
     verify: bool,
     between_evaluations: int | None = None,
     together: int = 1,
+    rests: bool = False,
 ) -> Plan:
     """Plan the rungs of a horizon of `updates` that take `horizon_s`, and `start_s` to start.
 
     With `between_evaluations`, every rung ends behind an evaluation. A budget lowers the number of candidates. Up to
-    `together` trainings run side by side in all rungs but the last.
+    `together` trainings run side by side in all rungs but the last. Where the loss of the script `rests` over its
+    horizon, all trainings are as long: over a part of it, what trains less loses less, and the smallest rate is best.
     """
     lengths = [updates]
-    while len(lengths) < MOST_RUNGS and lengths[0] // KEPT >= max(LEAST_RUNG, between_evaluations or 0):
+    while not rests and len(lengths) < MOST_RUNGS and lengths[0] // KEPT >= max(LEAST_RUNG, between_evaluations or 0):
         lengths.insert(0, _at_evaluation(lengths[0] / KEPT, between_evaluations))
     verification_s = 2 * FEWEST_SEEDS * (start_s + horizon_s) if verify else 0.0
     for count in range(CANDIDATES, FEWEST_CANDIDATES - 1, -1):

@@ -245,6 +245,37 @@ def test_pure_python_of_some_microseconds_is_not_charged_to_the_call_after_it() 
     assert parsing > 0.7 * sum(found.hits for found in lines)
 
 
+def keeps_the_lock() -> int:
+    return sum(range(1_500_000))
+
+
+def releases_the_lock_for(seconds: float) -> None:
+    end_s = time.perf_counter() + seconds
+    while time.perf_counter() < end_s:
+        pass
+
+
+def _timed(work: Callable[[], Any]) -> float:
+    begin_s = time.perf_counter()
+    work()
+    return time.perf_counter() - begin_s
+
+
+def test_a_call_that_keeps_the_interpreters_lock_has_its_share() -> None:
+    spent_s = {"keeps": 0.0, "releases": 0.0}
+    sampler = Sampler(StepClock())
+    sampler.start(200)  # several samples were due during each call
+    for _ in range(15):
+        spent_s["keeps"] += _timed(keeps_the_lock)
+        begin_s = time.perf_counter()
+        releases_the_lock_for(0.03)
+        spent_s["releases"] += time.perf_counter() - begin_s
+    sampler.stop()
+    hits, lines = sampler.take()
+    share = sum(line.hits for line in lines if line.function == "keeps_the_lock") / hits
+    assert share == pytest.approx(spent_s["keeps"] / sum(spent_s.values()), abs=0.15)
+
+
 def test_the_interpreters_switch_interval_comes_back() -> None:
     before_s = sys.getswitchinterval()
     sampler = Sampler(StepClock())
@@ -410,7 +441,7 @@ def readings(answers: list[bool], monkeypatch: pytest.MonkeyPatch) -> list[float
     """Times of the first readings, whose success is given; a sample is due every 50 ms at least."""
     sampler, times, done = Sampler(StepClock()), [], threading.Event()
 
-    def sample(_frame: object) -> bool:
+    def sample(_frame: object, _hits: int) -> bool:
         times.append(time.perf_counter())
         if len(times) == len(answers):
             done.set()

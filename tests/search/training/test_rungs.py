@@ -47,6 +47,11 @@ def test_a_short_horizon_has_fewer_rungs() -> None:
     assert plan(100).trainings == 14
 
 
+def test_where_the_loss_rests_all_trainings_are_as_long_as_the_horizon() -> None:
+    assert [(rung.updates, rung.candidates, rung.last) for rung in plan(rests=True).rungs] == [(900, 14, True)]
+    assert plan(rests=True, budget_s=1100).trainings < 14
+
+
 def test_rungs_end_behind_an_evaluation() -> None:
     assert [rung.updates for rung in plan(880, between_evaluations=44).rungs] == [88, 308, 880]
     assert [rung.updates for rung in plan(880, between_evaluations=400).rungs] == [880]
