@@ -162,8 +162,9 @@ class _Moments(Sampler):
         self.taken = []
         super().start(hz, in_loader)
 
-    def sample(self, frame: FrameType | None) -> bool:
-        """Keep this frame's line; waits in the loader keep it, too: the device may idle there."""
+    def sample(self, frame: FrameType | None, hits: int = 1) -> bool:  # noqa: ARG002
+        """Keep this frame's line with its time, however many samples were due; waits in the loader keep theirs, too:
+        the device may idle there."""
         at_ns = time.perf_counter_ns()
         key = self._read(frame) if frame is not None else None
         if key is not None:
