@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
-from ..types import CallSite, Evidence, HotLine, LimitSetter, ModelFacts, OperatorUse, Place
+from ..types import (
+    CallSite,
+    Evidence,
+    HotLine,
+    LimitSetter,
+    ModelFacts,
+    OperatorUse,
+    Place,
+    RebuiltConstant,
+    RepeatedWork,
+)
 from ._base import clamp
 
 CALL_COST_S = 5e-6
@@ -35,6 +45,8 @@ THREAD_SETTERS = ("torch.set_num_threads", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 """Ways in which a line of the script sets torch's threads."""
 MAX_PLACES = 3
 """Lines named in a finding; nobody looks beyond the third."""
+LEAST_PART = 0.02
+"""Part of all that a finding's lines take, below which one of them is not named."""
 
 
 def step_share(evidence: Evidence) -> float:
@@ -152,6 +164,13 @@ def call_places(sites: Iterable[CallSite]) -> tuple[Place, ...]:
     return _merged(
         Place(file=site.file, line=site.line, function=site.function, library=site.library) for site in sites
     )
+
+
+def operator_places(lines: Sequence[tuple[RebuiltConstant | RepeatedWork, float]]) -> tuple[Place, ...]:
+    """Return the places of lines with their shares, the largest first, without those that hardly count."""
+    found = [Place(file=one.file, line=one.line, function=one.function, share=share) for one, share in lines]
+    least = LEAST_PART * sum(share for _one, share in lines)
+    return _merged(place for place in found if (place.share or 0.0) >= least)
 
 
 def threads_set_by(evidence: Evidence) -> tuple[LimitSetter, ...]:

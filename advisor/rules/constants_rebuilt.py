@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ..types import Ceiling, Evidence, OperatorUse, Place, RebuiltConstant
+from ..types import Ceiling, Evidence, OperatorUse, RebuiltConstant
 from ._base import WARNING_SHARE, Example, Hit, Judgement, Rule, severity_of
 from ._examples import healthy_cpu, healthy_cuda
 from ._operator_examples import operators
-from ._read import MAX_PLACES, moved_share, percent
+from ._read import moved_share, operator_places, percent
 
 SAVES = 0.9
 """Part of the operators' time that is promised: what was built must still be looked up, and cut to a batch's length."""
@@ -27,7 +27,6 @@ def judge(evidence: Evidence) -> Judgement:
     share = sum(each for _one, each in lines)
     if SAVES * share < WARNING_SHARE:
         return None
-    most = sorted(lines, key=lambda each: -each[1])[:MAX_PLACES]
     return Hit(
         share=share,
         severity=severity_of(SAVES * share),
@@ -37,7 +36,7 @@ def judge(evidence: Evidence) -> Judgement:
         "input, cut to the length of the batch; or in a function with `functools.lru_cache` that takes the sizes and "
         "the device. Layers can share one. A causal mask need not be built at all: `scaled_dot_product_attention(…, "
         "is_causal=True)`.",
-        where=tuple(Place(file=one.file, line=one.line, function=one.function, share=each) for one, each in most),
+        where=operator_places(lines),
         ceiling=Ceiling.from_share(SAVES * share, low=SAVES_LEAST * share, high=min(UNSEEN * share, MOST)),
     )
 

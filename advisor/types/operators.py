@@ -181,6 +181,22 @@ class RebuiltConstant:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RepeatedWork:
+    """Line that computes what another one, or an earlier call of it, has computed in the same forward."""
+
+    file: str
+    line: int
+    function: str
+    first_file: str
+    first_line: int
+    """Line that has computed most of it first."""
+    seconds_per_update: float
+    """Time in the repeated operators, forward only; of their launches on an accelerator."""
+    bytes_per_update: int
+    """Bytes that they read and write."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class OperatorUse:
     """Figures of the traced operators, per update."""
 
@@ -214,6 +230,8 @@ class OperatorUse:
     """The same."""
     rebuilt: tuple[RebuiltConstant, ...] = ()
     """The most time first; () in profiles of older versions."""
+    repeated: tuple[RepeatedWork, ...] = ()
+    """The same."""
     attention: tuple[AttentionUse, ...] = ()
     frozen_parts: tuple[FrozenPart, ...] = ()
     unused_gradients: UnusedGradients | None = None

@@ -256,6 +256,11 @@ class StepClock:
         self._update.communication_ns += spent_ns
 
     @property
+    def waited_ns(self) -> int:
+        """Time in which this update has waited for batches so far; it grows with each batch."""
+        return self._sums[DATA_WAIT]
+
+    @property
     def samples(self) -> int | None:
         """Samples of the current update so far; None if they could not be counted."""
         return self._update.samples

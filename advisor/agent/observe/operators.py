@@ -11,6 +11,7 @@ from .denormals import DenormalWatch
 from .joined_tensors import JoinedTensors
 from .prefixes import Prefixes
 from .rebuilt_constants import RebuiltConstants
+from .repeated_work import RepeatedWork
 from .spread_pairs import SpreadPairs
 from .zero_products import ZeroProducts
 
@@ -36,6 +37,7 @@ class Operators:
         self._joined = JoinedTensors(frames)
         self._pairs = SpreadPairs(frames)
         self.constants = RebuiltConstants(frames)
+        self._repeated = RepeatedWork(frames)
         self._reads_shapes = True
         """False once a tensor had no storage."""
         self._names: dict[object, tuple[str, bool]] = {}
@@ -48,7 +50,7 @@ class Operators:
         self.draws_before = False
         """True if random numbers were drawn since the last backward; whole numbers do not count, which pick samples."""
 
-    def saw(self, func: Any, args: Any, result: Any, spent_ns: int) -> None:
+    def saw(self, func: Any, args: Any, kwargs: Any, result: Any, spent_ns: int) -> None:
         """Note an operator that has just run."""
         self.total_ns += spent_ns
         forward = self._clock.phase not in (BACKWARD, OPTIMIZER)
@@ -65,6 +67,11 @@ class Operators:
         self.constants.saw(  # masks are no floating numbers
             name, args, tensor, spent_ns, forward=forward, draws=draws, update=self._clock.updates
         )
+        if forward:
+            moment = (self._clock.updates, self._clock.waited_ns)
+            self._repeated.saw(func, name, args, kwargs, result, spent_ns, draws=draws, moment=moment)
+        else:
+            self._repeated.ended()
         if not (tensor.is_floating_point() or tensor.is_complex()):
             return
         if not forward and not self._differentiates_twice:
@@ -99,6 +106,7 @@ class Operators:
             **self._denormals.report(updates),
             **self._zeros.report(updates),
             **self.constants.report(updates),
+            **self._repeated.report(updates),
             **(self._report_of_shapes(updates) if self._reads_shapes else {}),
             "attention": self._attention.report(updates) if self._reads_attention else [],
         }

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from ..base.tensors import tensors_in
 from ..loop.frames import Frames, Line
+from .addresses import storage_of
 from .operator_caller import caller_of_operator
 
 if TYPE_CHECKING:
@@ -63,7 +65,7 @@ class RebuiltConstants:
 
     def know(self, buffers: Iterable[Tensor]) -> None:
         """Take these for constants."""
-        self._buffers = frozenset(map(_storage, buffers)) - {0}
+        self._buffers = frozenset(map(storage_of, buffers)) - {0}
 
     def saw(
         self, name: str, args: Any, result: Tensor, spent_ns: int, *, forward: bool, draws: bool, update: int
@@ -72,8 +74,8 @@ class RebuiltConstants:
         if update != self._update:
             self._update = update
             self._built.clear()
-        place, inputs = _storage(result), list(_tensors(args))
-        storages = [_storage(each) for each in inputs]
+        place, inputs = storage_of(result), list(tensors_in(args))
+        storages = [storage_of(each) for each in inputs]
         writes = place in storages and name.endswith("_")
         if writes and place in self._buffers:
             self._changed.add(place)
@@ -136,22 +138,6 @@ class RebuiltConstants:
         every = updates >= LEAST_UPDATES and len(site.numbers) >= updates
         alike = len({frozenset(numbers) for numbers in site.numbers.values()}) == 1
         return every and alike and not site.sources & self._changed and site.ns > 0
-
-
-def _storage(tensor: Tensor) -> int:
-    """Return the address of the memory that a tensor is a view of; 0 if it has none."""
-    try:
-        return tensor.untyped_storage().data_ptr()
-    except (AttributeError, NotImplementedError, RuntimeError):  # sparse, or a class of the user's
-        return 0
-
-
-def _tensors(value: Any) -> Iterable[Tensor]:
-    for item in value:
-        if hasattr(item, "numel"):
-            yield item
-        elif isinstance(item, (list, tuple)):
-            yield from _tensors(item)
 
 
 def _fractions(value: Any) -> list[float]:

@@ -178,9 +178,9 @@ class Tracer:
         spent_ns = time.perf_counter_ns() - begin_ns
         if self._clock.device is None and len(self._durations_ns) < MAX_DURATIONS:
             self._durations_ns.append(spent_ns)
-        self._operators_of_all.saw(func, args, result, spent_ns)
+        self._operators_of_all.saw(func, args, kwargs, result, spent_ns)
         if not self._clock.awaits_training:
-            self.operators.saw(func, args, result, spent_ns)
+            self.operators.saw(func, args, kwargs, result, spent_ns)
         return result
 
     def _is_skipped(self, frame: FrameType | None) -> bool:
