@@ -81,16 +81,14 @@ def of_numpys_memory(_clock: StepClock) -> Tensor:
     return total
 
 
-def two_batches(clock: StepClock) -> Tensor:
-    losses = []
-    for _ in range(2):
-        clock.push(LOADING[0])
-        batch = torch.randn(SIZE, SIZE)
-        clock.pop()
-        with torch.no_grad():
-            losses.append((batch @ OTHER).mean())
-        del batch  # the next one may lie where this one was
-    return WEIGHT * losses[0] * losses[1]
+def another_batch(clock: StepClock) -> Tensor:
+    product = OTHER @ OTHER
+    mean = product.mean()
+    del product
+    clock.push(LOADING[0])
+    batch = torch.randn(SIZE, SIZE)  # in the memory of that product
+    clock.pop()
+    return WEIGHT * mean * batch.mean()
 
 
 def micro_steps(clock: StepClock) -> Tensor:
@@ -109,7 +107,7 @@ def micro_steps(clock: StepClock) -> Tensor:
         lambda _clock: torch.zeros(SIZE, SIZE) + WEIGHT + torch.zeros(SIZE, SIZE).fill_(1.0),
         written,
         of_numpys_memory,
-        two_batches,
+        another_batch,
         micro_steps,
     ],
     ids=[
