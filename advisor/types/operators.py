@@ -181,6 +181,43 @@ class RebuiltConstant:
 
 
 @dataclass(frozen=True, kw_only=True)
+class IgnoredRows:
+    """Scores of positions that a loss leaves out."""
+
+    file: str
+    line: int
+    function: str
+    """Line that computes the loss."""
+    classes: int
+    fraction: float
+    """Positions that are left out."""
+    seconds_per_update: float
+    """Time in all operators on tensors as large as the scores, forward and backward, the output layer among them; of
+    their launches on an accelerator."""
+    bytes_per_update: int
+    """Bytes that they read and write."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EarlyUpsampling:
+    """Features that are enlarged, and then narrowed by a 1×1 convolution."""
+
+    file: str
+    line: int
+    function: str
+    """Line that calls the convolution."""
+    channels: int
+    channels_after: int
+    scale: float
+    """Elements after enlarging for each one before."""
+    seconds_per_update: float
+    """Time in all operators on tensors as large as the enlarged one, forward and backward; of their launches on an
+    accelerator."""
+    bytes_per_update: int
+    """Bytes that they read and write."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class RepeatedWork:
     """Line that computes what another one, or an earlier call of it, has computed in the same forward."""
 
@@ -227,6 +264,10 @@ class OperatorUse:
     joined: JoinedTensor | None = None
     """The one that takes the most time; None if there is none, and in profiles of older versions."""
     pairs: SpreadPair | None = None
+    """The same."""
+    ignored: IgnoredRows | None = None
+    """The same."""
+    enlarged: EarlyUpsampling | None = None
     """The same."""
     rebuilt: tuple[RebuiltConstant, ...] = ()
     """The most time first; () in profiles of older versions."""

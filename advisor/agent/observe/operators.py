@@ -8,11 +8,14 @@ from ..loop.clock import BACKWARD, OPTIMIZER, StepClock
 from ..loop.frames import Frames
 from .attention import AttentionWatch
 from .denormals import DenormalWatch
+from .early_upsampling import EarlyUpsampling
+from .ignored_rows import IgnoredRows
 from .joined_tensors import JoinedTensors
 from .prefixes import Prefixes
 from .rebuilt_constants import RebuiltConstants
 from .repeated_work import RepeatedWork
 from .spread_pairs import SpreadPairs
+from .time_by_size import TimeBySize
 from .zero_products import ZeroProducts
 
 if TYPE_CHECKING:
@@ -36,6 +39,9 @@ class Operators:
         self._prefixes = Prefixes(frames)
         self._joined = JoinedTensors(frames)
         self._pairs = SpreadPairs(frames)
+        self._time_by_size = TimeBySize()
+        self._ignored = IgnoredRows(frames, self._time_by_size)
+        self._enlarged = EarlyUpsampling(frames, self._time_by_size)
         self.constants = RebuiltConstants(frames)
         self._repeated = RepeatedWork(frames)
         self._reads_shapes = True
@@ -90,6 +96,9 @@ class Operators:
                 self._prefixes.saw(name, args, spent_ns, forward=forward)
                 self._joined.saw(name, args, tensor, spent_ns, forward=forward)
                 self._pairs.saw(name, args, tensor, spent_ns, forward=forward)
+                self._time_by_size.saw(args, tensor, spent_ns)
+                self._ignored.saw(name, args, forward=forward)
+                self._enlarged.saw(name, args, tensor, forward=forward)
             if self._reads_attention:
                 self._attention.saw(name, args, tensor, spent_ns, forward=forward, draws=draws)
         except Exception:  # a tensor without storage: sparse, or a class of the user's
@@ -112,7 +121,11 @@ class Operators:
         }
 
     def _report_of_shapes(self, updates: int) -> dict[str, Any]:
-        return {**self._prefixes.report(), **self._joined.report(updates), **self._pairs.report(updates)}
+        watches = (self._joined, self._pairs, self._ignored, self._enlarged)
+        found = self._prefixes.report()
+        for watch in watches:
+            found |= watch.report(updates)
+        return found
 
     def _named(self, func: Any) -> tuple[str, bool]:
         found = self._names.get(func)
