@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -199,16 +200,25 @@ def gain_of(what_if: WhatIf | None) -> WhatIf | None:
     return what_if if what_if is not None and what_if.low > 1.0 else None
 
 
+HALF_WAY = 0.5
+"""Part of the logarithm of the promised speed-up that a what-if must show whose interval holds no gain. An interval of
+0.7 to 17 beside 80% of waiting says nothing, and the wait was seen in each update."""
+
+
 def agrees(what_if: WhatIf, share: float, evidence: Evidence) -> bool:
     """Return whether a what-if whose interval holds no gain still says the same as a share that stands out.
 
-    Windows of few long updates leave the interval wide open. The two agree if the likeliest value is at least what the
-    low end of the share promises.
+    Windows of few long updates leave the interval wide open, and so does one stalled window. The two agree if the
+    likeliest value is at least what the low end of the share promises; for a share that is more than all others
+    together, also if that lies in the interval, and the likeliest value is half of the way there.
     """
     steps = evidence.steps
     if steps.share_error is None or not enough.stands_out(share, steps.share_error, steps.updates, WARNING_SHARE):
         return False
-    return what_if.speedup >= 1 / (1 - min(share - steps.share_error, 0.999))
+    least = min(share - steps.share_error, 0.999)
+    promised = 1 / (1 - least)
+    on_the_way = least > 0.5 and math.log(max(what_if.speedup, 1.0)) >= HALF_WAY * math.log(promised)
+    return what_if.speedup >= promised or (on_the_way and what_if.high >= promised)
 
 
 def ceiling_of(what_if: WhatIf | None, share: float, *, low: float | None = None, high: float | None = None) -> Ceiling:

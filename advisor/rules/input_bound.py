@@ -128,6 +128,24 @@ RULE = Rule(
             fires=False,
         ),
         Example(
+            name="80% waiting, and the what-if's interval says nothing",
+            evidence=healthy_cpu(
+                phases={"data_wait": 0.8},
+                what_ifs=what_if("no_data_wait", 3.5, 0.7, 17.0),
+                steps={"share_error": 0.02},
+            ),
+            fires=True,
+        ),
+        Example(
+            name="80% waiting, and the what-if's interval hardly holds a gain",
+            evidence=healthy_cpu(
+                phases={"data_wait": 0.8},
+                what_ifs=what_if("no_data_wait", 1.1, 0.7, 1.7),
+                steps={"share_error": 0.02},
+            ),
+            fires="abstains",
+        ),
+        Example(
             name="30% waiting, but the what-if's interval contains no gain",
             evidence=healthy_cpu(phases={"data_wait": 0.3}, what_ifs=what_if("no_data_wait", 1.2, 0.9, 1.6)),
             fires="abstains",

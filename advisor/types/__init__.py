@@ -64,6 +64,7 @@ from .operators import (
     RebuiltConstant,
     RepeatedWork,
     SpreadPair,
+    ThrownGradients,
     UnusedGradients,
     ZeroProduct,
 )
@@ -224,6 +225,7 @@ __all__ = [
     "Steps",
     "SyncSite",
     "SystemUse",
+    "ThrownGradients",
     "TimeParts",
     "TorchBuild",
     "Trace",

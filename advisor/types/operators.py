@@ -218,6 +218,21 @@ class EarlyUpsampling:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ThrownGradients:
+    """Gradients of another optimizer's model, behind all that are used, and reset before that optimizer steps."""
+
+    file: str
+    line: int
+    function: str
+    """Line that calls the backward."""
+    model: str
+    """Class of that model; "" if it is not known."""
+    backwards_per_update: float
+    seconds_per_update: float
+    """Time in operators after the last gradient that is used; of their launches on an accelerator."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class RepeatedWork:
     """Line that computes what another one, or an earlier call of it, has computed in the same forward."""
 
@@ -269,6 +284,8 @@ class OperatorUse:
     """The same."""
     enlarged: EarlyUpsampling | None = None
     """The same."""
+    thrown: ThrownGradients | None = None
+    """The same; None with one optimizer, too."""
     rebuilt: tuple[RebuiltConstant, ...] = ()
     """The most time first; () in profiles of older versions."""
     repeated: tuple[RepeatedWork, ...] = ()

@@ -11,6 +11,7 @@ from .compiled_calls import CompiledCalls
 from .flops import FlopCount
 from .memory import Activations, memory_in_use
 from .parts import PartWatch
+from .thrown_gradients import ThrownGradients
 from .trace import Tracer
 
 
@@ -23,6 +24,7 @@ class Tracing:
         self._tracer = Tracer(controls.clock)
         self._flops = FlopCount(controls.clock)
         self._parts = PartWatch(controls, self._flops, self._activations)
+        self._thrown = ThrownGradients(lambda: controls.clock.owner, lambda: self._tracer.operators.total_ns)
         self._updates_before = 0
         self._calls = CompiledCalls(self._concerned, self._step_aside, self._tracer.step_back)
         forks.watch(self)
@@ -48,6 +50,7 @@ class Tracing:
         if self._tracer.why_no_operators is None:
             self._parts.start(self._tracer.operators)
             self._tracer.know_buffers([buffer for model in self._models() for buffer in model.buffers()])
+            self._thrown.start([one for one, _record, _is_main in self._controls.steps.optimizers()])
         if self._calls.inside:
             self._tracer.step_aside()
 
@@ -58,6 +61,7 @@ class Tracing:
         self._tracer.stop()
         updates = max(1, self._controls.clock.updates - self._updates_before)
         parts = self._parts.stop(updates)
+        self._thrown.stop()
         activations = {
             "activations_bytes": self._activations.stop(),
             "loss_activation_bytes": self._activations.last_bytes,
@@ -66,7 +70,11 @@ class Tracing:
         memory = {**memory_in_use(self._models(), self._controls.steps.optimizers()), **activations}
         extra: dict[str, Any] = {"trace": self._tracer.report(), "memory": memory}
         if extra["trace"]["operators"] is not None:
-            extra["trace"]["operators"] |= {**self._flops.details(updates), **parts}
+            extra["trace"]["operators"] |= {
+                **self._flops.details(updates),
+                **parts,
+                **self._thrown.report(updates, self._models()),
+            }
         if why := self._calls.fault or self._tracer.why_no_operators:
             extra["why_no_operators"] = why
         if counted is None:
@@ -96,6 +104,7 @@ class Tracing:
 
     def _step_aside(self) -> None:
         self._parts.step_aside()
+        self._thrown.stop()
         self._flops.step_aside()
         self._tracer.step_aside()
         self._activations.step_aside()
