@@ -12,6 +12,7 @@ from ..types import (
     LimitSetter,
     ModelFacts,
     OperatorUse,
+    ParallelLayers,
     Place,
     RebuiltConstant,
     RepeatedWork,
@@ -166,7 +167,9 @@ def call_places(sites: Iterable[CallSite]) -> tuple[Place, ...]:
     )
 
 
-def operator_places(lines: Sequence[tuple[RebuiltConstant | RepeatedWork, float]]) -> tuple[Place, ...]:
+def operator_places(
+    lines: Sequence[tuple[RebuiltConstant | RepeatedWork | ParallelLayers, float]],
+) -> tuple[Place, ...]:
     """Return the places of lines with their shares, the largest first, without those that hardly count."""
     found = [Place(file=one.file, line=one.line, function=one.function, share=share) for one, share in lines]
     least = LEAST_PART * sum(share for _one, share in lines)

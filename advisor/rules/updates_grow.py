@@ -33,6 +33,8 @@ class _Cause:
     words: str
     advice: str
     where: tuple[Place, ...] = ()
+    is_counted: bool = True
+    """False if only times show it, which other programs lengthen as well."""
 
 
 def judge(evidence: Evidence) -> Judgement:
@@ -45,7 +47,7 @@ def judge(evidence: Evidence) -> Judgement:
     rise = found.end_s / found.start_s
     if rise < (MIN_RISE if cause is not None else MIN_UNEXPLAINED_RISE):
         return None
-    if cause is None and _disturbed(evidence):
+    if (cause is None or not cause.is_counted) and _disturbed(evidence):
         return Undecided(why="updates became longer, but other programs used the CPUs meanwhile")
     share = lost_share(rise)
     return Hit(
@@ -124,6 +126,7 @@ def _cause(evidence: Evidence, found: Growth) -> _Cause | None:
         advice="What this line reads has grown with every update: keep a running sum instead of a list, limit its "
         "length (`collections.deque(maxlen=…)`), detach tensors that are kept, or do this once per epoch.",
         where=line_places(lines),
+        is_counted=False,
     )
 
 
@@ -204,6 +207,14 @@ RULE = Rule(
         Example(
             name="other programs became busier",
             evidence=healthy_cpu(growth=growth(rise=1.6), system={"loadavg_others": 4.0}),
+            fires="abstains",
+        ),
+        Example(
+            name="other programs became busier, which shows at a line",
+            evidence=healthy_cpu(
+                growth=growth(rise=1.3, lines=(line("python", 0.8),), phases={"other": 0.9}),
+                system={"loadavg_others": 4.0},
+            ),
             fires="abstains",
         ),
         Example(name="no trend could be computed", evidence=healthy_cpu(growth=None), fires=False),

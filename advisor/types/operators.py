@@ -218,6 +218,35 @@ class EarlyUpsampling:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LongFilter:
+    """Convolution that slides a long filter over each channel by itself."""
+
+    file: str
+    line: int
+    function: str
+    taps: int
+    """Elements of a filter."""
+    length: int
+    """Elements of a channel that it slides over."""
+    seconds_per_update: float
+    """Time in such operators of this line, forward and backward."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParallelLayers:
+    """Small layers of one form that one line calls one after another, and none of which reads another's result."""
+
+    file: str
+    line: int
+    function: str
+    layers: int
+    """Different ones in a forward."""
+    calls_per_update: float
+    seconds_per_update: float
+    """Time in their operators, forward only; of their launches on an accelerator."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ThrownGradients:
     """Gradients of another optimizer's model, behind all that are used, and reset before that optimizer steps."""
 
@@ -284,11 +313,15 @@ class OperatorUse:
     """The same."""
     enlarged: EarlyUpsampling | None = None
     """The same."""
+    filters: LongFilter | None = None
+    """The same."""
     thrown: ThrownGradients | None = None
     """The same; None with one optimizer, too."""
     rebuilt: tuple[RebuiltConstant, ...] = ()
     """The most time first; () in profiles of older versions."""
     repeated: tuple[RepeatedWork, ...] = ()
+    """The same."""
+    parallel: tuple[ParallelLayers, ...] = ()
     """The same."""
     attention: tuple[AttentionUse, ...] = ()
     frozen_parts: tuple[FrozenPart, ...] = ()

@@ -11,6 +11,8 @@ from .denormals import DenormalWatch
 from .early_upsampling import EarlyUpsampling
 from .ignored_rows import IgnoredRows
 from .joined_tensors import JoinedTensors
+from .long_filters import LongFilters
+from .parallel_layers import ParallelLayers
 from .prefixes import Prefixes
 from .rebuilt_constants import RebuiltConstants
 from .repeated_work import RepeatedWork
@@ -42,8 +44,10 @@ class Operators:
         self._time_by_size = TimeBySize()
         self._ignored = IgnoredRows(frames, self._time_by_size)
         self._enlarged = EarlyUpsampling(frames, self._time_by_size)
+        self._filters = LongFilters(frames)
         self.constants = RebuiltConstants(frames)
         self._repeated = RepeatedWork(frames)
+        self._parallel = ParallelLayers(frames)
         self._reads_shapes = True
         """False once a tensor had no storage."""
         self._names: dict[object, tuple[str, bool]] = {}
@@ -76,8 +80,10 @@ class Operators:
         if forward:
             moment = (self._clock.updates, self._clock.waited_ns)
             self._repeated.saw(func, name, args, kwargs, result, spent_ns, draws=draws, moment=moment)
+            self._parallel.saw(name, args, result, spent_ns, moment=moment)
         else:
             self._repeated.ended()
+            self._parallel.ended()
         if not (tensor.is_floating_point() or tensor.is_complex()):
             return
         if not forward and not self._differentiates_twice:
@@ -99,6 +105,7 @@ class Operators:
                 self._time_by_size.saw(args, tensor, spent_ns)
                 self._ignored.saw(name, args, forward=forward)
                 self._enlarged.saw(name, args, tensor, forward=forward)
+                self._filters.saw(name, args, spent_ns)
             if self._reads_attention:
                 self._attention.saw(name, args, tensor, spent_ns, forward=forward, draws=draws)
         except Exception:  # a tensor without storage: sparse, or a class of the user's
@@ -116,12 +123,13 @@ class Operators:
             **self._zeros.report(updates),
             **self.constants.report(updates),
             **self._repeated.report(updates),
+            **self._parallel.report(updates),
             **(self._report_of_shapes(updates) if self._reads_shapes else {}),
             "attention": self._attention.report(updates) if self._reads_attention else [],
         }
 
     def _report_of_shapes(self, updates: int) -> dict[str, Any]:
-        watches = (self._joined, self._pairs, self._ignored, self._enlarged)
+        watches = (self._joined, self._pairs, self._ignored, self._enlarged, self._filters)
         found = self._prefixes.report()
         for watch in watches:
             found |= watch.report(updates)
