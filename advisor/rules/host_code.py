@@ -44,7 +44,8 @@ RL_PACKAGES = frozenset({"gym", "gymnasium", "pettingzoo", "stable_baselines3", 
 
 def judge(evidence: Evidence) -> Judgement:
     python = _lines(evidence, _python_kinds(evidence))
-    torch = _lines(evidence, ("torch",))
+    # Without any model that is called, the lines that call torch are the forward pass itself.
+    torch = _lines(evidence, ("torch",)) if evidence.phases.get("forward", 0.0) > 0 else ()
     python_share, torch_share = total_share(python), total_share(torch)
     speaking = python if python_share >= PYTHON_SHARE else ()
     if torch_share >= TORCH_SHARE or (speaking and torch_share >= PYTHON_SHARE):
@@ -227,6 +228,13 @@ RULE = Rule(
         Example(
             name="the same while the device is busy with work of before",
             evidence=healthy_cuda(phases={"other": 0.2}, lines=(line("sleep", 0.18),)),
+            fires=False,
+        ),
+        Example(
+            name="a forward pass of plain functions, without a model",
+            evidence=healthy_cpu(
+                phases={"forward": 0.0, "backward": 0.6, "other": 0.35}, lines=(line("torch", 0.33, function="layer"),)
+            ),
             fires=False,
         ),
         Example(

@@ -218,6 +218,21 @@ class EarlyUpsampling:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SparseProduct:
+    """Products with a constant sparse matrix in coordinate form."""
+
+    file: str
+    line: int
+    function: str
+    stored: int
+    """Numbers of the matrix that are stored."""
+    backward_fraction: float
+    """Part of the time in the backward."""
+    seconds_per_update: float
+    """Time in all operators on sparse tensors in that form; of their launches on an accelerator."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class LongFilter:
     """Convolution that slides a long filter over each channel by itself."""
 
@@ -312,6 +327,8 @@ class OperatorUse:
     ignored: IgnoredRows | None = None
     """The same."""
     enlarged: EarlyUpsampling | None = None
+    """The same."""
+    sparse: SparseProduct | None = None
     """The same."""
     filters: LongFilter | None = None
     """The same."""

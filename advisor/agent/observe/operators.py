@@ -16,6 +16,7 @@ from .parallel_layers import ParallelLayers
 from .prefixes import Prefixes
 from .rebuilt_constants import RebuiltConstants
 from .repeated_work import RepeatedWork
+from .sparse_products import SparseProducts
 from .spread_pairs import SpreadPairs
 from .time_by_size import TimeBySize
 from .zero_products import ZeroProducts
@@ -48,6 +49,7 @@ class Operators:
         self.constants = RebuiltConstants(frames)
         self._repeated = RepeatedWork(frames)
         self._parallel = ParallelLayers(frames)
+        self._sparse = SparseProducts(frames)
         self._reads_shapes = True
         """False once a tensor had no storage."""
         self._names: dict[object, tuple[str, bool]] = {}
@@ -77,6 +79,7 @@ class Operators:
         self.constants.saw(  # masks are no floating numbers
             name, args, tensor, spent_ns, forward=forward, draws=draws, update=self._clock.updates
         )
+        self._sparse.saw(name, args, result, spent_ns, forward=forward)
         if forward:
             moment = (self._clock.updates, self._clock.waited_ns)
             self._repeated.saw(func, name, args, kwargs, result, spent_ns, draws=draws, moment=moment)
@@ -124,6 +127,7 @@ class Operators:
             **self.constants.report(updates),
             **self._repeated.report(updates),
             **self._parallel.report(updates),
+            **self._sparse.report(updates),
             **(self._report_of_shapes(updates) if self._reads_shapes else {}),
             "attention": self._attention.report(updates) if self._reads_attention else [],
         }

@@ -57,10 +57,15 @@ class _Part:
         self.parents: set[_Part] = set()
         self.line: tuple[str, int, str] = ("", 0, "")
         self.first = _first_values(module)
+        self.own = id(next(module.parameters(), None))
+        """Identity of its first parameter."""
+        self.with_others = 0
+        """Calls with other parameters than its own, as `torch.func.functional_call` makes them."""
 
     @property
     def constant(self) -> bool:
-        return self.without_gradient > 0 and not self.with_gradient and not self.after_training
+        passes_none = self.without_gradient > 0 and not self.with_gradient and not self.after_training
+        return passes_none and not self.with_others
 
 
 class PartWatch:
@@ -174,6 +179,7 @@ class PartWatch:
             if self._open:
                 part.parents.add(self._open[-1])
             self._open.append(part)
+            part.with_others += id(next(part.module.parameters(), None)) != part.own
             if not part.place:
                 self._called += 1
                 part.place = self._called

@@ -188,6 +188,29 @@ def test_a_copy_of_what_is_trained_is_no_frozen_part(loop: Make) -> None:
     assert facts([model], {1})["frozen_parts"] == []
 
 
+def test_a_skeleton_that_runs_with_other_parameters_is_no_frozen_part(loop: Make) -> None:
+    skeleton = nn.Sequential(nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 2))
+    members = [nn.Sequential(nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 2)) for _ in range(3)]
+    parameters, _buffers = torch.func.stack_module_state(members)  # type: ignore[arg-type]
+
+    def member(own: Any, pictures: Tensor) -> Tensor:
+        found: Tensor = torch.func.functional_call(skeleton, own, (pictures,))
+        return found
+
+    class Ensemble(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.skeleton = skeleton.requires_grad_(False)
+
+        def forward(self, pictures: Tensor) -> Tensor:
+            found: Tensor = torch.vmap(member, in_dims=(0, None))(parameters, pictures)
+            return found
+
+    made = loop(Ensemble(), list(parameters.values()))
+    made.model.requires_grad_(False)
+    assert made.traced()["frozen_parts"] == []
+
+
 def test_frozen_layers_of_a_row_are_parts_though_trained_ones_are_alike(loop: Make) -> None:
     model = nn.Sequential(*(nn.Linear(16, 16) for _ in range(3)))
     model[:2].requires_grad_(False)
