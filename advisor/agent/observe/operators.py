@@ -8,17 +8,10 @@ from ..loop.clock import BACKWARD, OPTIMIZER, StepClock
 from ..loop.frames import Frames
 from .attention import AttentionWatch
 from .denormals import DenormalWatch
-from .early_upsampling import EarlyUpsampling
-from .ignored_rows import IgnoredRows
 from .joined_tensors import JoinedTensors
-from .long_filters import LongFilters
-from .parallel_layers import ParallelLayers
+from .operator_names import OperatorNames
 from .prefixes import Prefixes
-from .rebuilt_constants import RebuiltConstants
-from .repeated_work import RepeatedWork
-from .sparse_products import SparseProducts
 from .spread_pairs import SpreadPairs
-from .time_by_size import TimeBySize
 from .zero_products import ZeroProducts
 
 if TYPE_CHECKING:
@@ -42,27 +35,18 @@ class Operators:
         self._prefixes = Prefixes(frames)
         self._joined = JoinedTensors(frames)
         self._pairs = SpreadPairs(frames)
-        self._time_by_size = TimeBySize()
-        self._ignored = IgnoredRows(frames, self._time_by_size)
-        self._enlarged = EarlyUpsampling(frames, self._time_by_size)
-        self._filters = LongFilters(frames)
-        self.constants = RebuiltConstants(frames)
-        self._repeated = RepeatedWork(frames)
-        self._parallel = ParallelLayers(frames)
-        self._sparse = SparseProducts(frames)
         self._reads_shapes = True
         """False once a tensor had no storage."""
-        self._names: dict[object, tuple[str, bool]] = {}
-        """Operator → its name, and whether it draws random numbers."""
+        self._names = OperatorNames()
         self._ns_by_dtype: dict[str, int] = {}
         self._bytes_by_dtype: dict[str, int] = {}
         self._reads_attention = True
-        self._decomposes = self._differentiates_twice = False
+        self._differentiates_twice = False
         self.total_ns = 0
         self.draws_before = False
         """True if random numbers were drawn since the last backward; whole numbers do not count, which pick samples."""
 
-    def saw(self, func: Any, args: Any, kwargs: Any, result: Any, spent_ns: int) -> None:
+    def saw(self, func: Any, args: Any, result: Any, spent_ns: int) -> None:
         """Note an operator that has just run."""
         self.total_ns += spent_ns
         forward = self._clock.phase not in (BACKWARD, OPTIMIZER)
@@ -73,20 +57,9 @@ class Operators:
             tensor = _first_tensor(args)
         if tensor is None:
             return
-        name, draws = self._named(func)
+        name, draws = self._names.of(func)
         if self._zeros.on:  # one-hot rows are whole numbers first
             self._zeros.saw(name, args, tensor, spent_ns, forward=forward)
-        self.constants.saw(  # masks are no floating numbers
-            name, args, tensor, spent_ns, forward=forward, draws=draws, update=self._clock.updates
-        )
-        self._sparse.saw(name, args, result, spent_ns, forward=forward)
-        if forward:
-            moment = (self._clock.updates, self._clock.waited_ns)
-            self._repeated.saw(func, name, args, kwargs, result, spent_ns, draws=draws, moment=moment)
-            self._parallel.saw(name, args, result, spent_ns, moment=moment)
-        else:
-            self._repeated.ended()
-            self._parallel.ended()
         if not (tensor.is_floating_point() or tensor.is_complex()):
             return
         if not forward and not self._differentiates_twice:
@@ -105,10 +78,6 @@ class Operators:
                 self._prefixes.saw(name, args, spent_ns, forward=forward)
                 self._joined.saw(name, args, tensor, spent_ns, forward=forward)
                 self._pairs.saw(name, args, tensor, spent_ns, forward=forward)
-                self._time_by_size.saw(args, tensor, spent_ns)
-                self._ignored.saw(name, args, forward=forward)
-                self._enlarged.saw(name, args, tensor, forward=forward)
-                self._filters.saw(name, args, spent_ns)
             if self._reads_attention:
                 self._attention.saw(name, args, tensor, spent_ns, forward=forward, draws=draws)
         except Exception:  # a tensor without storage: sparse, or a class of the user's
@@ -120,37 +89,20 @@ class Operators:
             "seconds": self.total_ns / 1e9 / updates,
             "seconds_by_dtype": {dtype: ns / 1e9 / updates for dtype, ns in self._ns_by_dtype.items()},
             "bytes_by_dtype": {dtype: size // updates for dtype, size in self._bytes_by_dtype.items()},
-            "decomposes": self._decomposes,
+            "decomposes": any(map(_is_decomposition, self._names.seen)),
             "differentiates_twice": self._differentiates_twice,
             **self._denormals.report(updates),
             **self._zeros.report(updates),
-            **self.constants.report(updates),
-            **self._repeated.report(updates),
-            **self._parallel.report(updates),
-            **self._sparse.report(updates),
             **(self._report_of_shapes(updates) if self._reads_shapes else {}),
             "attention": self._attention.report(updates) if self._reads_attention else [],
         }
 
     def _report_of_shapes(self, updates: int) -> dict[str, Any]:
-        watches = (self._joined, self._pairs, self._ignored, self._enlarged, self._filters)
-        found = self._prefixes.report()
-        for watch in watches:
-            found |= watch.report(updates)
-        return found
+        return {**self._prefixes.report(), **self._joined.report(updates), **self._pairs.report(updates)}
 
-    def _named(self, func: Any) -> tuple[str, bool]:
-        found = self._names.get(func)
-        if found is None:
-            import torch
 
-            packet = getattr(func, "_overloadpacket", None)
-            draws = torch.Tag.nondeterministic_seeded in getattr(func, "tags", ())
-            name = str(getattr(packet, "__name__", func))
-            found = self._names[func] = (name, draws)
-            if ("linalg" in name and any(part in name for part in DECOMPOSITIONS)) or "cholesky" in name:
-                self._decomposes = True
-        return found
+def _is_decomposition(name: str) -> bool:
+    return ("linalg" in name and any(part in name for part in DECOMPOSITIONS)) or "cholesky" in name
 
 
 def _first_tensor(value: Any) -> Tensor | None:

@@ -19,6 +19,7 @@ from ..base.patches import Patches
 from ..loop.clock import LOADING, StepClock
 from ..loop.frames import TORCH, USER, Frames
 from .operators import Operators
+from .values import Values
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -73,6 +74,7 @@ class Tracer:
         self.operators = Operators(self._clock, self._frames)
         """Operators outside evaluations."""
         self._operators_of_all = Operators(self._clock, self._frames)
+        self._values = Values(self._clock, self._frames)
         self.why_no_operators: str | None = None
         """Reason why operators were not counted; calls are recorded nevertheless."""
 
@@ -86,8 +88,7 @@ class Tracer:
 
     def know_buffers(self, buffers: list[Tensor]) -> None:
         """Take these for constants until they are written to."""
-        for each in (self.operators, self._operators_of_all):
-            each.constants.know(buffers)
+        self._values.know(buffers)
 
     def start_calls(self) -> None:
         """Begin to note when calls of tensor methods begin and end, and nothing else."""
@@ -126,7 +127,7 @@ class Tracer:
             "updates": self._updates,
             "torch_calls_per_update": float(statistics.median(counts)) if self.why_no_operators is None else None,
             "kernel_median_s": self._kernel_median_s(),
-            "operators": self._operators(updates).report(updates) if self.why_no_operators is None else None,
+            "operators": self._report_of_operators(updates) if self.why_no_operators is None else None,
             "calls": [
                 {
                     "what": what,
@@ -142,6 +143,9 @@ class Tracer:
                 for (what, file, line, function, detail, library), (calls, spent_ns, size) in ranked
             ],
         }
+
+    def _report_of_operators(self, updates: int) -> dict[str, Any]:
+        return {**self._operators(updates).report(updates), **self._values.report(updates)}
 
     def _counts(self, updates: int) -> list[int]:
         """Return the number of operators of each update."""
@@ -178,9 +182,10 @@ class Tracer:
         spent_ns = time.perf_counter_ns() - begin_ns
         if self._clock.device is None and len(self._durations_ns) < MAX_DURATIONS:
             self._durations_ns.append(spent_ns)
-        self._operators_of_all.saw(func, args, kwargs, result, spent_ns)
+        self._operators_of_all.saw(func, args, result, spent_ns)
         if not self._clock.awaits_training:
-            self.operators.saw(func, args, kwargs, result, spent_ns)
+            self.operators.saw(func, args, result, spent_ns)
+            self._values.saw(func, args, kwargs, result, spent_ns)
         return result
 
     def _is_skipped(self, frame: FrameType | None) -> bool:
