@@ -14,7 +14,7 @@ SAVES = 0.7
 """Part of it that one stacked operator saves: the numbers still have to be multiplied."""
 SAVES_LEAST = 0.3
 """The same at the low end: a stacked product of tiny matrices runs less well than a large one."""
-BESIDE = 2.5
+BESIDE = 1.6
 """Ratio, at most, of what goes away with the layers to their own operators, forward and backward: each has a slice of
 the input before it, an activation behind it, parameters of its own in the optimizer, and Python around it."""
 MOST = 0.95

@@ -124,7 +124,8 @@ class RepeatedWork:
             found = self._leaves[id(base)] = (weakref.ref(base), self._new())
         # NumPy may write to its own memory, and to that of other processes whoever shares it.
         written = not base.requires_grad and base.device.type == "cpu" and not base.untyped_storage().resizable()
-        return found[1], base._version, _fingerprint(base) if written else ()
+        # Of what the operator has read itself: elsewhere in a file that is mapped into memory, reading takes long.
+        return found[1], base._version, _fingerprint(tensor) if written else ()
 
     def _new(self) -> int:
         self._next += 1

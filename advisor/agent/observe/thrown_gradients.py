@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
     from torch.optim import Optimizer
 
+HOOK = "register_post_accumulate_grad_hook"
 MOST_PARAMETERS = 4000
 """Parameters that are watched at most, all optimizers together."""
 
@@ -62,6 +63,8 @@ class ThrownGradients:
         parameters = [[each for group in one.param_groups for each in group["params"]] for one in optimizers]
         if len(optimizers) < 2 or not 0 < sum(map(len, parameters)) <= MOST_PARAMETERS:
             return
+        if not all(hasattr(each, HOOK) for group in parameters for each in group):  # a torch before 2.1
+            return
         from torch.optim.optimizer import register_optimizer_step_pre_hook
 
         self._optimizers = list(optimizers)
@@ -72,7 +75,7 @@ class ThrownGradients:
             for parameter in each:
                 if parameter.requires_grad and parameter.is_leaf:
                     hook = self._arrival(place)
-                    self._handles.append(parameter.register_post_accumulate_grad_hook(hook))
+                    self._handles.append(getattr(parameter, HOOK)(hook))
         self._handles.append(register_optimizer_step_pre_hook(self._steps))
 
     def stop(self) -> None:
