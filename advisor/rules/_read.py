@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from ..types import (
     CallSite,
@@ -12,10 +13,7 @@ from ..types import (
     LimitSetter,
     ModelFacts,
     OperatorUse,
-    ParallelLayers,
     Place,
-    RebuiltConstant,
-    RepeatedWork,
 )
 from ._base import clamp
 
@@ -46,6 +44,8 @@ THREAD_SETTERS = ("torch.set_num_threads", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 """Ways in which a line of the script sets torch's threads."""
 MAX_PLACES = 3
 """Lines named in a finding; nobody looks beyond the third."""
+MOST_SHARE = 0.95
+"""Share of the loop that traced operators are said to cost at most."""
 LEAST_PART = 0.02
 """Part of all that a finding's lines take, below which one of them is not named."""
 
@@ -62,6 +62,11 @@ def phase_share(evidence: Evidence, *names: str) -> float:
 
 def compute_share(evidence: Evidence) -> float:
     return phase_share(evidence, "forward", "backward")
+
+
+def traced_operators(evidence: Evidence) -> OperatorUse | None:
+    """Return what the trace shows of the operators; None without a trace, or if they were not counted."""
+    return evidence.trace.operators if evidence.trace is not None else None
 
 
 def operator_share(evidence: Evidence, used: OperatorUse, seconds: float) -> float:
@@ -167,9 +172,18 @@ def call_places(sites: Iterable[CallSite]) -> tuple[Place, ...]:
     )
 
 
-def operator_places(
-    lines: Sequence[tuple[RebuiltConstant | RepeatedWork | ParallelLayers, float]],
-) -> tuple[Place, ...]:
+class OperatorLine(Protocol):
+    """Line of a forward whose operators take time."""
+
+    @property
+    def file(self) -> str: ...
+    @property
+    def line(self) -> int: ...
+    @property
+    def function(self) -> str: ...
+
+
+def operator_places(lines: Sequence[tuple[OperatorLine, float]]) -> tuple[Place, ...]:
     """Return the places of lines with their shares, the largest first, without those that hardly count."""
     found = [Place(file=one.file, line=one.line, function=one.function, share=share) for one, share in lines]
     least = LEAST_PART * sum(share for _one, share in lines)

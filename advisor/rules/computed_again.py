@@ -6,7 +6,7 @@ from ..types import Ceiling, Evidence, OperatorUse, RebuiltConstant, RepeatedWor
 from ._base import WARNING_SHARE, Example, Hit, Judgement, Rule, severity_of
 from ._examples import healthy_cpu, healthy_cuda
 from ._operator_examples import operators
-from ._read import moved_share, operator_places, percent, phase_share
+from ._read import MOST_SHARE, moved_share, operator_places, percent, phase_share, traced_operators
 
 SAVES = 0.9
 """Part of the repeated operators' time that is promised."""
@@ -15,12 +15,10 @@ SAVES_LEAST = 0.4
 WITH_BACKWARD = 3.0
 """Ratio, at most, of what repeated work costs to its time in the forward: where gradients pass through it, the backward
 repeats it, too, and takes twice as long."""
-MOST = 0.95
-"""Share of the loop that is said to be repeated at most."""
 
 
 def judge(evidence: Evidence) -> Judgement:
-    used = evidence.trace.operators if evidence.trace is not None else None
+    used = traced_operators(evidence)
     if used is None:
         return None
     constant = {(one.file, one.line) for one in used.rebuilt}
@@ -29,7 +27,7 @@ def judge(evidence: Evidence) -> Judgement:
         for one in used.repeated
         if (one.file, one.line) not in constant  # a rule of their own says more of these
     ]
-    share = min(sum(each for _one, each in lines), MOST)
+    share = min(sum(each for _one, each in lines), MOST_SHARE)
     if SAVES * share < WARNING_SHARE:
         return None
     most, _share = max(lines, key=lambda each: each[1])
@@ -42,7 +40,7 @@ def judge(evidence: Evidence) -> Judgement:
         advice="Compute it once and hand the result on: as an argument of the layers that need it, or kept in a "
         "variable. Nothing between the calls has changed what it is computed from.",
         where=operator_places(lines),
-        ceiling=Ceiling.from_share(SAVES * share, low=SAVES_LEAST * share, high=min(share + backward, MOST)),
+        ceiling=Ceiling.from_share(SAVES * share, low=SAVES_LEAST * share, high=min(share + backward, MOST_SHARE)),
     )
 
 
@@ -78,7 +76,7 @@ RULE = Rule(
     looks_at="Operators of traced forwards that have run before, between the same two backwards, on values that "
     "nobody has written to since; their time on a CPU, on an accelerator the bytes they move, at the speed of its "
     "memory. Random numbers are never the same.",
-    thresholds=("SAVES", "SAVES_LEAST", "WITH_BACKWARD", "MOST", "WARNING_SHARE", "CRITICAL_SHARE"),
+    thresholds=("SAVES", "SAVES_LEAST", "WITH_BACKWARD", "MOST_SHARE", "WARNING_SHARE", "CRITICAL_SHARE"),
     source="pytorch-dgcnn#3: the neighbours of the same points, looked for in each of four layers.",
     url="https://docs.pytorch.org/tutorials/recipes/recipes/tuning_guide.html",
     judge=judge,

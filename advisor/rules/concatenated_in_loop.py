@@ -6,14 +6,14 @@ from ..types import Ceiling, Evidence, JoinedTensor, OperatorUse, Place
 from ._base import WARNING_SHARE, Example, Hit, Judgement, Rule, severity_of
 from ._examples import healthy_cpu, healthy_cuda
 from ._operator_examples import operators
-from ._read import moved_share, percent, size
+from ._read import moved_share, percent, size, traced_operators
 
 SAVES_LEAST = 0.5
 """Part of the saving that is promised at the low end: what was copied may have to be read anyway, and slower."""
 
 
 def judge(evidence: Evidence) -> Judgement:
-    used = evidence.trace.operators if evidence.trace is not None else None
+    used = traced_operators(evidence)
     if used is None or used.joined is None:
         return None
     found = used.joined

@@ -6,7 +6,7 @@ from ..types import Ceiling, Evidence, OperatorUse, RebuiltConstant
 from ._base import WARNING_SHARE, Example, Hit, Judgement, Rule, severity_of
 from ._examples import healthy_cpu, healthy_cuda
 from ._operator_examples import operators
-from ._read import moved_share, operator_places, percent
+from ._read import MOST_SHARE, moved_share, operator_places, percent, traced_operators
 
 SAVES = 0.9
 """Part of the operators' time that is promised: what was built must still be looked up, and cut to a batch's length."""
@@ -15,12 +15,10 @@ SAVES_LEAST = 0.4
 UNSEEN = 1.6
 """Ratio, at most, of what such tensors cost to the time of the operators that build them: their memory is taken and
 given back in each update, and Python calls the operators."""
-MOST = 0.95
-"""Share of the loop that is said to be theirs at most."""
 
 
 def judge(evidence: Evidence) -> Judgement:
-    used = evidence.trace.operators if evidence.trace is not None else None
+    used = traced_operators(evidence)
     if used is None or not used.rebuilt:
         return None
     lines = [(one, moved_share(evidence, used, one.seconds_per_update, one.bytes_per_update)) for one in used.rebuilt]
@@ -37,7 +35,7 @@ def judge(evidence: Evidence) -> Judgement:
         "the device. Layers can share one. A causal mask need not be built at all: `scaled_dot_product_attention(…, "
         "is_causal=True)`.",
         where=operator_places(lines),
-        ceiling=Ceiling.from_share(SAVES * share, low=SAVES_LEAST * share, high=min(UNSEEN * share, MOST)),
+        ceiling=Ceiling.from_share(SAVES * share, low=SAVES_LEAST * share, high=min(UNSEEN * share, MOST_SHARE)),
     )
 
 
@@ -67,7 +65,7 @@ RULE = Rule(
     looks_at="Operators of traced forwards that read no parameter, no batch and no random number, at lines that run "
     "them in each update with the same fractional numbers; their time on a CPU, on an accelerator the bytes they move, "
     "at the speed of its memory.",
-    thresholds=("SAVES", "SAVES_LEAST", "UNSEEN", "MOST", "WARNING_SHARE", "CRITICAL_SHARE"),
+    thresholds=("SAVES", "SAVES_LEAST", "UNSEEN", "MOST_SHARE", "WARNING_SHARE", "CRITICAL_SHARE"),
     source="Megatron-LM#1646 and transformers#19991: rotary tables computed in every forward, 15% of the time.",
     url="https://docs.pytorch.org/docs/stable/generated/torch.nn.Module.html#torch.nn.Module.register_buffer",
     judge=judge,

@@ -6,7 +6,7 @@ from ..types import Ceiling, Evidence, OperatorUse
 from ._base import WARNING_SHARE, Example, Hit, Judgement, Rule, severity_of
 from ._examples import healthy_cpu, healthy_cuda
 from ._operator_examples import operators
-from ._read import percent, phase_share
+from ._read import percent, phase_share, traced_operators
 
 SLOW = 2.0
 """Slowdown in such numbers, tried on the script's CPU, from which they matter: some CPUs compute with them as fast as
@@ -16,7 +16,7 @@ SAVES = 0.5
 
 
 def judge(evidence: Evidence) -> Judgement:
-    used = evidence.trace.operators if evidence.trace is not None else None
+    used = traced_operators(evidence)
     if used is None or used.denormal_seconds is None or not used.seconds:
         return None
     slowdown = used.denormal_slowdown

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from ..types import Ceiling, EarlyUpsampling, Evidence, OperatorUse, Place
+from ..types import Ceiling, EarlyUpsampling, Evidence, OperatorUse
 from ._base import WARNING_SHARE, Example, Hit, Judgement, Rule, severity_of
 from ._examples import healthy_cpu, healthy_cuda
 from ._operator_examples import operators
-from ._read import moved_share, percent
+from ._read import MOST_SHARE, moved_share, operator_places, percent, traced_operators
 
 SAVES_LEAST = 0.5
 """Part of the time that is saved at the low end."""
 UNSEEN = 1.5
 """Ratio, at most, of what the large tensor costs to the time of the operators on it: its memory is taken and given back
 in each update."""
-MOST = 0.95
-"""Share of the loop that is said to be its at most."""
 
 
 def judge(evidence: Evidence) -> Judgement:
-    used = evidence.trace.operators if evidence.trace is not None else None
+    used = traced_operators(evidence)
     if used is None or used.enlarged is None:
         return None
     found = used.enlarged
@@ -35,8 +33,8 @@ def judge(evidence: Evidence) -> Judgement:
         advice="Convolve first and enlarge the result (`F.interpolate(conv(x), …)`): both are linear and act on "
         "different dimensions, so the outcome is the same but for rounding. A normalization or activation between the "
         "two would have to stay in front.",
-        where=(Place(file=found.file, line=found.line, function=found.function, share=share),),
-        ceiling=Ceiling.from_share(share, low=SAVES_LEAST * share, high=min(UNSEEN * share, MOST)),
+        where=operator_places([(found, share)]),
+        ceiling=Ceiling.from_share(share, low=SAVES_LEAST * share, high=min(UNSEEN * share, MOST_SHARE)),
     )
 
 
@@ -62,7 +60,7 @@ RULE = Rule(
     looks_at="Enlarging operators of traced forwards whose result a 1×1 convolution to fewer channels reads next, and "
     "the time of all operators on tensors of that size; on an accelerator the bytes they move, at the speed of its "
     "memory.",
-    thresholds=("SAVES_LEAST", "UNSEEN", "MOST", "WARNING_SHARE", "CRITICAL_SHARE"),
+    thresholds=("SAVES_LEAST", "UNSEEN", "MOST_SHARE", "WARNING_SHARE", "CRITICAL_SHARE"),
     source="HRNet-Semantic-Segmentation#138: features are enlarged to full resolution before the classifier.",
     url="https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.interpolate.html",
     judge=judge,

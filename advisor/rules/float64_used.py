@@ -9,7 +9,7 @@ from ..types import Ceiling, Evidence, Place
 from ._base import Example, Hit, Judgement, Rule, Undecided, severity_of
 from ._examples import healthy_cpu, healthy_cuda, model, optimizer
 from ._operator_examples import operators
-from ._read import MAX_PLACES, main_models, overhead_fraction, percent, phase_share
+from ._read import MAX_PLACES, main_models, overhead_fraction, percent, phase_share, traced_operators
 
 SAVES = 0.5
 """Part of the time in float64 that float32 saves: twice the numbers in a vector register, half the bytes. Measured on a
@@ -60,7 +60,7 @@ def _saves_most(evidence: Evidence) -> float:
 
 def _fraction(evidence: Evidence) -> float | None:
     """Return the fraction of the arithmetic in float64; None if it is not known."""
-    used = evidence.trace.operators if evidence.trace is not None else None
+    used = traced_operators(evidence)
     if used is None:
         fraction = _fraction_of_parameters(evidence)
         return fraction if fraction > MOSTLY else None if fraction > 0 else 0.0
@@ -85,7 +85,7 @@ def _fraction_of_parameters(evidence: Evidence) -> float:
 
 def _needed_for(evidence: Evidence) -> str:
     """Return what in the script may need float64; "" if nothing does."""
-    used = evidence.trace.operators if evidence.trace is not None else None
+    used = traced_operators(evidence)
     found = [f"{each.class_name}'s line search" for each in evidence.workload.optimizers if each.class_name in PRECISE]
     if used is not None and used.differentiates_twice and not evidence.workload.facts.checkpointing:
         found.append("derivatives of derivatives")

@@ -6,7 +6,7 @@ from ..types import Evidence, Place, UnusedGradients
 from ._base import Example, Hit, Judgement, Rule, ceiling_of, clamp, severity_of
 from ._examples import healthy_cpu, healthy_cuda, what_if
 from ._operator_examples import operators, unused_gradients
-from ._read import MAX_PLACES, percent, phase_share
+from ._read import MAX_PLACES, percent, phase_share, traced_operators
 
 MIN_SHARE = 0.05
 """Share from which it is reported: one line removes it, or shows that the optimizer misses parameters."""
@@ -39,7 +39,7 @@ def judge(evidence: Evidence) -> Judgement:
 
 
 def _found(evidence: Evidence) -> UnusedGradients | None:
-    used = evidence.trace.operators if evidence.trace is not None else None
+    used = traced_operators(evidence)
     return used.unused_gradients if used is not None else None
 
 

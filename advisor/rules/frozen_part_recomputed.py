@@ -7,7 +7,7 @@ from ..types.diagnosis import REST_GAINS
 from ._base import CRITICAL_SHARE, WARNING_SHARE, Example, Hit, Judgement, Rule, ceiling_of, clamp, severity_of
 from ._examples import healthy_cpu, healthy_cuda, train_loader, what_if
 from ._operator_examples import frozen_part, operators
-from ._read import MAX_PLACES, compute_share, percent, phase_share
+from ._read import MAX_PLACES, compute_share, percent, phase_share, traced_operators
 
 LEAST_LEFT = 0.25
 """Part of the measured rest that stays at least once features are loaded instead of inputs."""
@@ -58,7 +58,7 @@ def _high(evidence: Evidence, measured: WhatIf | None, share: float) -> float:
 
 
 def _parts(evidence: Evidence) -> tuple[FrozenPart, ...]:
-    used = evidence.trace.operators if evidence.trace is not None else None
+    used = traced_operators(evidence)
     return used.frozen_parts if used is not None else ()
 
 

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from ..types import Ceiling, Evidence, OperatorUse, Place, ThrownGradients
+from ..types import Ceiling, Evidence, OperatorUse, ThrownGradients
 from ._base import WARNING_SHARE, Example, Hit, Judgement, Rule, severity_of
 from ._examples import healthy_cpu, healthy_cuda, optimizer
 from ._operator_examples import operators
-from ._read import operator_share, percent
+from ._read import MOST_SHARE, operator_places, operator_share, percent, traced_operators
 
 SAVES_LEAST = 0.6
 """Part of the time after the last gradient in use that is saved at the low end."""
 UNSEEN = 1.6
 """Ratio, at most, of what the gradients cost to the time of their operators: they are added up and reset, too, and the
 forward keeps activations for them."""
-MOST = 0.95
-"""Share of the loop that is said to be theirs at most."""
 
 
 def judge(evidence: Evidence) -> Judgement:
-    used = evidence.trace.operators if evidence.trace is not None else None
+    used = traced_operators(evidence)
     if used is None or used.thrown is None:
         return None
     found = used.thrown
@@ -33,8 +31,8 @@ def judge(evidence: Evidence) -> Judgement:
         f"optimizer steps: {percent(share)} of the loop.",
         advice=f"Detach what {model} has made before this loss reads it (`fake.detach()`), or make it under "
         "`torch.no_grad()`. The gradients that are used stay the same.",
-        where=(Place(file=found.file, line=found.line, function=found.function, share=share),),
-        ceiling=Ceiling.from_share(share, low=SAVES_LEAST * share, high=min(UNSEEN * share, MOST)),
+        where=operator_places([(found, share)]),
+        ceiling=Ceiling.from_share(share, low=SAVES_LEAST * share, high=min(UNSEEN * share, MOST_SHARE)),
     )
 
 
@@ -55,7 +53,7 @@ RULE = Rule(
     looks_at="Traced updates with several optimizers: gradients that a backward computes after the last one that an "
     "optimizer uses, and that are reset before theirs steps; the time of the operators from there to the end of the "
     "backward.",
-    thresholds=("SAVES_LEAST", "UNSEEN", "MOST", "WARNING_SHARE", "CRITICAL_SHARE"),
+    thresholds=("SAVES_LEAST", "UNSEEN", "MOST_SHARE", "WARNING_SHARE", "CRITICAL_SHARE"),
     source="pytorch-tutorial#56: a discriminator's loss of pictures that are not detached from their generator.",
     url="https://docs.pytorch.org/tutorials/beginner/dcgan_faces_tutorial.html",
     applies=lambda evidence: len(evidence.workload.optimizers) > 1,

@@ -6,7 +6,7 @@ from ..types import Ceiling, Evidence, OperatorUse, ParallelLayers
 from ._base import WARNING_SHARE, Example, Hit, Judgement, Rule, clamp, severity_of
 from ._examples import healthy_cpu, healthy_cuda
 from ._operator_examples import operators
-from ._read import device_busy, operator_places, operator_share, percent
+from ._read import MOST_SHARE, device_busy, operator_places, operator_share, percent, traced_operators
 
 WITH_BACKWARD = 3.0
 """Ratio of what such layers cost to the time of their operators in the forward: the backward runs two for each."""
@@ -17,12 +17,10 @@ SAVES_LEAST = 0.3
 BESIDE = 1.6
 """Ratio, at most, of what goes away with the layers to their own operators, forward and backward: each has a slice of
 the input before it, an activation behind it, parameters of its own in the optimizer, and Python around it."""
-MOST = 0.95
-"""Share of the loop that is said to be theirs at most."""
 
 
 def judge(evidence: Evidence) -> Judgement:
-    used = evidence.trace.operators if evidence.trace is not None else None
+    used = traced_operators(evidence)
     if used is None or not used.parallel:
         return None
     # What a busy accelerator computes hides the launches: only those that it waits for cost anything.
@@ -31,7 +29,7 @@ def judge(evidence: Evidence) -> Judgement:
         (one, clamp(idle * WITH_BACKWARD * operator_share(evidence, used, one.seconds_per_update)))
         for one in used.parallel
     ]
-    share = min(sum(each for _one, each in lines), MOST)
+    share = min(sum(each for _one, each in lines), MOST_SHARE)
     if share < WARNING_SHARE:
         return None
     most, _share = max(lines, key=lambda each: each[1])
@@ -45,7 +43,7 @@ def judge(evidence: Evidence) -> Judgement:
         "weights)` for linear layers, one `nn.Embedding` with an offset for each column in place of a table each, or "
         "`torch.func.stack_module_state` with `torch.vmap` for whole modules.",
         where=operator_places(lines),
-        ceiling=Ceiling.from_share(SAVES * share, low=SAVES_LEAST * share, high=min(BESIDE * share, MOST)),
+        ceiling=Ceiling.from_share(SAVES * share, low=SAVES_LEAST * share, high=min(BESIDE * share, MOST_SHARE)),
     )
 
 
@@ -77,7 +75,7 @@ RULE = Rule(
     looks_at="Linear layers and embeddings of traced forwards: at least 16 of one form from one line, short ones, none "
     "of whose inputs follows from another's result; three times the time of their operators, with the backward. On an "
     "accelerator, the part of it for which the device is idle.",
-    thresholds=("WITH_BACKWARD", "SAVES", "SAVES_LEAST", "BESIDE", "MOST", "WARNING_SHARE", "CRITICAL_SHARE"),
+    thresholds=("WITH_BACKWARD", "SAVES", "SAVES_LEAST", "BESIDE", "MOST_SHARE", "WARNING_SHARE", "CRITICAL_SHARE"),
     source="pytorch#36591: many small linear layers in a `ModuleList`, against one batched product.",
     url="https://docs.pytorch.org/tutorials/intermediate/ensembling.html",
     judge=judge,

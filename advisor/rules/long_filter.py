@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from ..types import Ceiling, Evidence, LongFilter, OperatorUse, Place
+from ..types import Ceiling, Evidence, LongFilter, OperatorUse
 from ._base import WARNING_SHARE, Example, Hit, Judgement, Rule, severity_of
 from ._examples import healthy_cpu, healthy_cuda
 from ._operator_examples import operators
-from ._read import operator_share, percent
+from ._read import operator_places, operator_share, percent, traced_operators
 
 TRANSFORMS = 3.0
 """Transforms of a convolution by FFT, each of which takes about log2(length) operations for an element; sliding takes
@@ -18,7 +18,7 @@ SAVES_LEAST = 0.3
 
 
 def judge(evidence: Evidence) -> Judgement:
-    used = evidence.trace.operators if evidence.trace is not None else None
+    used = traced_operators(evidence)
     if evidence.on_accelerator or used is None or used.filters is None:
         return None
     found = used.filters
@@ -34,7 +34,7 @@ def judge(evidence: Evidence) -> Judgement:
         advice="Convolve by Fourier transform: `torch.fft.irfft(torch.fft.rfft(x, n) * torch.fft.rfft(filter, n), n)` "
         "with `n` at least the sum of both lengths, cut to the output (`torchaudio.functional.fftconvolve` does that). "
         "The result differs by rounding.",
-        where=(Place(file=found.file, line=found.line, function=found.function, share=share),),
+        where=operator_places([(found, share)]),
         ceiling=Ceiling.from_share(saved, low=SAVES_LEAST * saved, high=share),
     )
 

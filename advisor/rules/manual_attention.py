@@ -6,7 +6,7 @@ from ..types import AttentionUse, Ceiling, Evidence, Place, Rate
 from ._base import Example, Hit, Judgement, Rule, clamp, severity_of
 from ._examples import gpu, healthy_cpu, healthy_cuda
 from ._operator_examples import attention, operators
-from ._read import MAX_PLACES, percent, phase_share, size
+from ._read import MAX_PLACES, percent, phase_share, size, traced_operators
 
 MIN_TOKENS = 64
 """Queries and keys below which a score matrix stays in the caches."""
@@ -44,7 +44,7 @@ def judge(evidence: Evidence) -> Judgement:
 
 
 def _sites(evidence: Evidence) -> tuple[AttentionUse, ...]:
-    used = evidence.trace.operators if evidence.trace is not None else None
+    used = traced_operators(evidence)
     return used.attention if used is not None else ()
 
 
@@ -58,7 +58,7 @@ def _could_be_fused(evidence: Evidence, site: AttentionUse) -> bool:
 def _share(evidence: Evidence, site: AttentionUse) -> float:
     """Return its share of the loop: by the operators' time, on an accelerator by the bytes that they move at least."""
     in_update = phase_share(evidence, "forward", "backward", "optimizer")
-    used = evidence.trace.operators if evidence.trace is not None else None
+    used = traced_operators(evidence)
     if not evidence.on_accelerator:
         return clamp(site.seconds_per_update / used.seconds) * in_update if used is not None and used.seconds else 0.0
     found = evidence.hardware.accelerators

@@ -6,7 +6,7 @@ from ..types import Ceiling, Evidence, OperatorUse, Place, ZeroProduct
 from ._base import WARNING_SHARE, Example, Hit, Judgement, Rule, severity_of
 from ._examples import healthy_cpu
 from ._operator_examples import operators
-from ._read import operator_share, percent
+from ._read import operator_share, percent, traced_operators
 
 SAVES = 0.9
 """Part of the time around such a matrix that is promised. A lookup of 384 rows among 20,000 with its gradient took less
@@ -15,7 +15,7 @@ words leave more to do."""
 
 
 def judge(evidence: Evidence) -> Judgement:
-    used = evidence.trace.operators if evidence.trace is not None else None
+    used = traced_operators(evidence)
     if used is None or used.zero_product is None:
         return None
     found = used.zero_product

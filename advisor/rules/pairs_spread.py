@@ -8,7 +8,7 @@ from ..types import Ceiling, Evidence, OperatorUse, Place, SpreadPair
 from ._base import WARNING_SHARE, Example, Hit, Judgement, Rule, severity_of
 from ._examples import healthy_cpu, healthy_cuda
 from ._operator_examples import operators
-from ._read import moved_share, percent, size
+from ._read import MOST_SHARE, moved_share, percent, size, traced_operators
 
 SAVES = 0.8
 """Part of the operators' time on such tensors that is promised: a product of matrices takes some of it."""
@@ -16,8 +16,6 @@ UNSEEN = 1.6
 """Ratio, at most, of the time that such tensors cost to that of the operators on them: their memory is given back and
 taken again between these. Without differences of 256 rows of 256 numbers (56% of the loop in operators), a script on
 two cores took a sixth of its CPU time."""
-MOST = 0.95
-"""Share of the loop that is said to be theirs at most."""
 SAVES_LEAST = 0.4
 """The same at the low end: where other terms hold the pairs apart, a part of them has to stay."""
 ADVICE = {
@@ -30,7 +28,7 @@ ADVICE = {
 
 
 def judge(evidence: Evidence) -> Judgement:
-    used = evidence.trace.operators if evidence.trace is not None else None
+    used = traced_operators(evidence)
     if used is None or used.pairs is None:
         return None
     found = used.pairs
@@ -44,7 +42,7 @@ def judge(evidence: Evidence) -> Judgement:
         f"what reads and writes tensors of this size, forward and backward, takes {percent(share)} of the loop.",
         advice=ADVICE[found.holds],
         where=(Place(file=found.file, line=found.line, function=found.function),),
-        ceiling=Ceiling.from_share(SAVES * share, low=SAVES_LEAST * share, high=min(UNSEEN * share, MOST)),
+        ceiling=Ceiling.from_share(SAVES * share, low=SAVES_LEAST * share, high=min(UNSEEN * share, MOST_SHARE)),
     )
 
 
@@ -71,7 +69,7 @@ RULE = Rule(
     looks_at="Differences and products in traced updates whose result is at least eight times as large as what they "
     "are made of, and is summed up; the time of all operators on tensors of that size on a CPU, on an accelerator the "
     "bytes they move, at the speed of its memory.",
-    thresholds=("SAVES", "UNSEEN", "MOST", "SAVES_LEAST", "WARNING_SHARE", "CRITICAL_SHARE"),
+    thresholds=("SAVES", "UNSEEN", "MOST_SHARE", "SAVES_LEAST", "WARNING_SHARE", "CRITICAL_SHARE"),
     source="pytorch#9406 and pytorch-softdtw-cuda#23: distances by broadcasting against those by products.",
     url="https://docs.pytorch.org/docs/stable/generated/torch.cdist.html",
     judge=judge,

@@ -6,7 +6,7 @@ from ..types import Ceiling, Evidence, Place, PrefixCalls
 from ._base import WARNING_SHARE, Example, Hit, Judgement, Rule, severity_of
 from ._examples import healthy_cpu, healthy_cuda
 from ._operator_examples import operators
-from ._read import compute_share, percent
+from ._read import compute_share, percent, traced_operators
 
 SAVES_LEAST = 0.5
 """Part of the saving that is promised at the low end: a decoder that needs its own outputs keeps a call per position,
@@ -14,7 +14,7 @@ and saves what a cache of keys and values saves."""
 
 
 def judge(evidence: Evidence) -> Judgement:
-    used = evidence.trace.operators if evidence.trace is not None else None
+    used = traced_operators(evidence)
     if used is None or used.prefixes is None:
         return None
     found, compute = used.prefixes, compute_share(evidence)

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from ..types import Ceiling, Evidence, IgnoredRows, OperatorUse, Padding, Place
+from ..types import Ceiling, Evidence, IgnoredRows, OperatorUse, Padding
 from ._base import WARNING_SHARE, Example, Hit, Judgement, Rule, severity_of
 from ._examples import healthy_cpu, healthy_cuda
 from ._operator_examples import operators
-from ._read import moved_share, percent
+from ._read import MOST_SHARE, moved_share, operator_places, percent, traced_operators
 
 SAVES_LEAST = 0.5
 """Part of the time of the rows left out that is saved at the low end: those that stay are gathered and scattered."""
 UNSEEN = 1.5
 """Ratio, at most, of what they cost to the time of the operators on the scores: their memory is taken and given back in
 each update, and a last layer before the scores may leave them out, too."""
-MOST = 0.95
-"""Share of the loop that is said to be theirs at most."""
 BESIDE_PADDING = 0.3
 """Fraction of the positions that is left out beyond the padding, from which this is not the padding's finding."""
 
 
 def judge(evidence: Evidence) -> Judgement:
-    used = evidence.trace.operators if evidence.trace is not None else None
+    used = traced_operators(evidence)
     if used is None or used.ignored is None:
         return None
     found, padding = used.ignored, evidence.workload.padding
@@ -37,8 +35,8 @@ def judge(evidence: Evidence) -> Judgement:
         "forward and backward.",
         advice="Select the positions that have a label before the output layer: `hidden[labels != -100]` and "
         "`labels[labels != -100]`, then the layer and the loss on these alone. Loss and gradients stay the same.",
-        where=(Place(file=found.file, line=found.line, function=found.function, share=share),),
-        ceiling=Ceiling.from_share(share, low=SAVES_LEAST * share, high=min(UNSEEN * share, MOST)),
+        where=operator_places([(found, share)]),
+        ceiling=Ceiling.from_share(share, low=SAVES_LEAST * share, high=min(UNSEEN * share, MOST_SHARE)),
     )
 
 
@@ -65,7 +63,7 @@ RULE = Rule(
     looks_at="The labels of traced losses that equal the ignored one, and the time of all operators on tensors as "
     "large as the scores, the output layer's products among them; on an accelerator the bytes they move, at the speed "
     "of its memory.",
-    thresholds=("SAVES_LEAST", "UNSEEN", "MOST", "BESIDE_PADDING", "WARNING_SHARE", "CRITICAL_SHARE"),
+    thresholds=("SAVES_LEAST", "UNSEEN", "MOST_SHARE", "BESIDE_PADDING", "WARNING_SHARE", "CRITICAL_SHARE"),
     source="transformers#3830: masked language models score every position for the 15% that have a label.",
     url="https://docs.pytorch.org/docs/stable/generated/torch.nn.CrossEntropyLoss.html",
     judge=judge,

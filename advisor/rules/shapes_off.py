@@ -6,7 +6,7 @@ from ..types import Ceiling, Evidence
 from ._base import Example, Hit, Judgement, Rule, severity_of
 from ._examples import healthy_cpu, healthy_cuda
 from ._operator_examples import operators
-from ._read import compute_capability, compute_share, percent
+from ._read import compute_capability, compute_share, percent, traced_operators
 
 MULTIPLE = 8
 """Elements of 16 bits in the 16 bytes that a tensor core's operands are read by (NVIDIA's guide to matrix products)."""
@@ -24,7 +24,7 @@ _SIZES_NAMED = 3
 
 
 def judge(evidence: Evidence) -> Judgement:
-    used = evidence.trace.operators if evidence.trace is not None else None
+    used = traced_operators(evidence)
     total = sum(used.flops_by_dtype.values()) if used is not None else 0
     if used is None or not total:
         return None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ..types import Ceiling, Evidence, OperatorUse, Place, SparseProduct
+from ..types import Ceiling, Evidence, OperatorUse, SparseProduct
 from ._base import WARNING_SHARE, Example, Hit, Judgement, Rule, severity_of
 from ._examples import healthy_cpu, healthy_cuda
 from ._operator_examples import operators
-from ._read import operator_share, percent
+from ._read import operator_places, operator_share, percent, traced_operators
 
 SAVES = 0.6
 """Part of the operators' time that goes away without sorting: a LightGCN of 1.2 million edges ran 3.05 times as fast
@@ -18,7 +18,7 @@ LEAST_BACKWARD = 0.3
 
 
 def judge(evidence: Evidence) -> Judgement:
-    used = evidence.trace.operators if evidence.trace is not None else None
+    used = traced_operators(evidence)
     if used is None or used.sparse is None or used.sparse.backward_fraction < LEAST_BACKWARD:
         return None
     found = used.sparse
@@ -33,7 +33,7 @@ def judge(evidence: Evidence) -> Judgement:
         advice="Build the matrix and its transpose once, before the loop, in compressed form (`to_sparse_csr()`), and "
         "multiply by the transpose in the `backward` of a `torch.autograd.Function`; a symmetric matrix is its own. "
         "Libraries for graphs keep both.",
-        where=(Place(file=found.file, line=found.line, function=found.function, share=share),),
+        where=operator_places([(found, share)]),
         ceiling=Ceiling.from_share(SAVES * share, low=SAVES_LEAST * share, high=share),
     )
 

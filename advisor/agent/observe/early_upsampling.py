@@ -18,7 +18,7 @@ LEAST_SCALE = 2.0
 
 
 class EarlyUpsampling:
-    """Enlarged tensors that a 1×1 convolution reads next; none of it raises."""
+    """Enlarged tensors that a 1×1 convolution reads next."""
 
     def __init__(self, frames: Frames, time: TimeBySize) -> None:
         self._frames = frames

@@ -15,7 +15,7 @@ MOST_LOOKS = 8
 
 
 class IgnoredRows:
-    """Fraction of the labels that are left out, by the size of the scores; none of it raises."""
+    """Fraction of the labels that are left out, by the size of the scores."""
 
     def __init__(self, frames: Frames, time: TimeBySize) -> None:
         self._frames = frames

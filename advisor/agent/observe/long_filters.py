@@ -18,7 +18,7 @@ LEAST_TAPS = 64
 
 
 class LongFilters:
-    """Time in such convolutions on the CPU, forward and backward, by their filters; none of it raises."""
+    """Time in such convolutions on the CPU, forward and backward, by their filters."""
 
     def __init__(self, frames: Frames) -> None:
         self._frames = frames

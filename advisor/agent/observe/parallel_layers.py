@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
-from ..base.tensors import tensors_in
 from ..loop.frames import Frames, Line
 from .addresses import address_of, storage_of
 from .operator_caller import caller_of_operator
@@ -38,7 +37,7 @@ class _Layers:
 
 
 class ParallelLayers:
-    """Groups of layers, and which results follow from which group; none of it raises."""
+    """Groups of layers, and which results follow from which group."""
 
     def __init__(self, frames: Frames) -> None:
         self._frames = frames
@@ -47,24 +46,26 @@ class ParallelLayers:
         """Storage → groups that its values follow from."""
         self._moment: Hashable = None
 
-    def saw(self, name: str, args: Any, result: Any, spent_ns: int, *, moment: Hashable) -> None:
+    def saw(
+        self, name: str, args: Any, inputs: list[Tensor], results: list[Tensor], spent_ns: int, *, moment: Hashable
+    ) -> None:
         """Note an operator of the forward that has just run; `moment` changes where another forward begins."""
         if moment != self._moment:
             self._moment = moment
             self.ended()
-        place, sources = WEIGHTS.get(name), self._sources(args)
+        place, sources = WEIGHTS.get(name), self._sources(inputs)
         if place is not None and args[place].requires_grad:
             sources = self._layer(name, args[place], sources, spent_ns)
-        for each in tensors_in(result):
+        for each in results:
             if sources:
                 self._follows[storage_of(each)] = sources
             else:
                 self._follows.pop(storage_of(each), None)
 
-    def _sources(self, args: Any) -> frozenset[_Group]:
+    def _sources(self, inputs: list[Tensor]) -> frozenset[_Group]:
         if not self._follows:
             return frozenset()
-        return frozenset().union(*(self._follows.get(storage_of(each), ()) for each in tensors_in(args)))
+        return frozenset().union(*(self._follows.get(storage_of(each), ()) for each in inputs))
 
     def _layer(self, name: str, weight: Tensor, sources: frozenset[_Group], spent_ns: int) -> frozenset[_Group]:
         line = self._frames.line(caller_of_operator(self._frames))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from ..base.tensors import tensors_in
 from ..loop.frames import Frames, Line
 from .addresses import storage_of
 from .operator_caller import caller_of_operator
@@ -46,7 +45,7 @@ class _Site:
 
 
 class RebuiltConstants:
-    """Time in operators of the forward that read no parameter, no batch and no random number; none of it raises.
+    """Time in operators of the forward that read no parameter, no batch and no random number.
 
     Tensors are told apart by their storage. That of a constant counts until something else is seen to be written there,
     and at most until the end of the update: a loader may take it then, whose operators are not seen.
@@ -68,13 +67,22 @@ class RebuiltConstants:
         self._buffers = frozenset(map(storage_of, buffers)) - {0}
 
     def saw(
-        self, name: str, args: Any, result: Tensor, spent_ns: int, *, forward: bool, draws: bool, update: int
+        self,
+        name: str,
+        args: Any,
+        inputs: list[Tensor],
+        result: Tensor,
+        spent_ns: int,
+        *,
+        forward: bool,
+        draws: bool,
+        update: int,
     ) -> None:
         """Note an operator that has just run in this update."""
         if update != self._update:
             self._update = update
             self._built.clear()
-        place, inputs = storage_of(result), list(tensors_in(args))
+        place = storage_of(result)
         storages = [storage_of(each) for each in inputs]
         writes = place in storages and name.endswith("_")
         if writes and place in self._buffers:

@@ -6,7 +6,6 @@ import weakref
 from collections.abc import Hashable, Iterator
 from typing import TYPE_CHECKING, Any, Callable
 
-from ..base.tensors import tensors_in
 from ..loop.frames import Frames, Line
 from .addresses import storage_of
 from .operator_caller import caller_of_operator
@@ -32,7 +31,7 @@ class _Site:
 
 
 class RepeatedWork:
-    """Time in operators that have run before in the same forward, on the same values; none of it raises.
+    """Time in operators that have run before in the same forward, on the same values.
 
     Values are numbered as compilers do it (Cocke 1969): the result of an operator has the number of its first run with
     operands of these numbers. What is written to has another one from then on, and so has all that is random. Numbers
@@ -56,15 +55,22 @@ class RepeatedWork:
         self._next = 0
 
     def saw(
-        self, func: Any, name: str, args: Any, kwargs: Any, result: Any, spent_ns: int, *, draws: bool, moment: Hashable
+        self,
+        func: Any,
+        name: str,
+        args: Any,
+        kwargs: Any,
+        inputs: list[Tensor],
+        results: list[Tensor],
+        spent_ns: int,
+        *,
+        draws: bool,
+        moment: Hashable,
     ) -> None:
         """Note an operator of the forward that has just run; `moment` changes where another forward begins."""
         if moment != self._moment:
             self._moment = moment
             self._forget()
-        results = list(tensors_in(result))
-        if not results:
-            return
         operands = None if draws else self._operands(args, kwargs)
         forms = tuple((tuple(each.shape), each.dtype, each.device) for each in results)
         key = None if operands is None else (func, operands, forms)
@@ -76,7 +82,7 @@ class RepeatedWork:
                 if name not in NO_WORK:
                     self._lines[number] = self._frames.line(caller_of_operator(self._frames))
         elif name not in NO_WORK:
-            self._again(number, args, results, spent_ns)
+            self._again(number, [*inputs, *results], spent_ns)
         for place, each in enumerate(results):
             self._by_storage[storage_of(each)] = (number, place)
 
@@ -85,14 +91,14 @@ class RepeatedWork:
         if self._by_storage:
             self._forget()
 
-    def _again(self, number: int, args: Any, results: list[Tensor], spent_ns: int) -> None:
+    def _again(self, number: int, tensors: list[Tensor], spent_ns: int) -> None:
         caller = caller_of_operator(self._frames)
         line, first = self._frames.line(caller), self._lines[number]
         if line == first and self._frames.library_line(caller):  # a library that repeats itself
             return
         site = self._sites.setdefault(line, _Site())
         site.ns += spent_ns
-        site.bytes += sum(each.numel() * each.element_size() for each in (*results, *tensors_in(args)))
+        site.bytes += sum(each.numel() * each.element_size() for each in tensors)
         site.firsts[first] = site.firsts.get(first, 0) + spent_ns
 
     def _operands(self, args: Any, kwargs: Any) -> Hashable | None:

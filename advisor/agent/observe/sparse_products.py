@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..base.tensors import tensors_in
 from ..loop.frames import Frames
 from .operator_caller import caller_of_operator
 
@@ -24,14 +23,14 @@ class SparseProducts:
         self._site: tuple[str, int, str, int] | None = None
         """File, line and function, and the numbers that are not zero."""
 
-    def saw(self, name: str, args: Any, result: Any, spent_ns: int, *, forward: bool) -> None:
+    def saw(self, name: str, inputs: list[Tensor], results: list[Tensor], spent_ns: int, *, forward: bool) -> None:
         """Note an operator that has just run."""
-        sparse = [each for each in (*tensors_in(args), *tensors_in(result)) if each.is_sparse]
+        sparse = [each for each in (*inputs, *results) if each.is_sparse]
         if not sparse:
             return
         self._ns[forward] += spent_ns
         if forward and self._site is None and name in PRODUCTS and not sparse[0].requires_grad:
-            self._site = (*self._frames.line(caller_of_operator(self._frames)), _stored(sparse[0]))
+            self._site = (*self._frames.line(caller_of_operator(self._frames)), int(sparse[0]._nnz()))
 
     def report(self, updates: int) -> dict[str, Any]:
         """Return the field of `types.OperatorUse` that this watch knows."""
@@ -49,7 +48,3 @@ class SparseProducts:
                 "seconds_per_update": whole_ns / 1e9 / updates,
             }
         }
-
-
-def _stored(matrix: Tensor) -> int:
-    return int(matrix._nnz())

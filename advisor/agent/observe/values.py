@@ -51,21 +51,22 @@ class Values:
             self._on = False
 
     def _saw(self, func: Any, args: Any, kwargs: Any, result: Any, spent_ns: int) -> None:
-        tensor = next(tensors_in(result), None)
-        if tensor is None:
+        inputs, results = list(tensors_in(args)), list(tensors_in(result))
+        if not results:
             return
+        tensor = results[0]
         name, draws = self._names.of(func)
         clock, forward = self._clock, self._clock.phase not in (BACKWARD, OPTIMIZER)
-        self._constants.saw(name, args, tensor, spent_ns, forward=forward, draws=draws, update=clock.updates)
-        self._sparse.saw(name, args, result, spent_ns, forward=forward)
+        self._constants.saw(name, args, inputs, tensor, spent_ns, forward=forward, draws=draws, update=clock.updates)
+        self._sparse.saw(name, inputs, results, spent_ns, forward=forward)
         self._filters.saw(name, args, spent_ns)
         self._time_by_size.saw(args, tensor, spent_ns)
         self._ignored.saw(name, args, forward=forward)
         self._enlarged.saw(name, args, tensor, forward=forward)
         if forward:
             moment = (clock.updates, clock.waited_ns)
-            self._repeated.saw(func, name, args, kwargs, result, spent_ns, draws=draws, moment=moment)
-            self._parallel.saw(name, args, result, spent_ns, moment=moment)
+            self._repeated.saw(func, name, args, kwargs, inputs, results, spent_ns, draws=draws, moment=moment)
+            self._parallel.saw(name, args, inputs, results, spent_ns, moment=moment)
         else:
             self._repeated.ended()
             self._parallel.ended()
